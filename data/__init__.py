@@ -1,0 +1,1 @@
+"""What happened: domain types, catalogs, logs, episodes, stores, the simulator."""

@@ -1,0 +1,1 @@
+"""What a decision can see: a visitor's state, and the numbers made of it. One definition for training and serving."""

@@ -1,0 +1,1 @@
+"""How an ask is chosen: guardrails, scores, exploration, one probability for every ask, one draw."""

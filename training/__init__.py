@@ -1,0 +1,1 @@
+"""Jobs over logs: the command line, funnels, learning, judging."""
