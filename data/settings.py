@@ -1,0 +1,162 @@
+"""Every setting of smallyes, in one place: ``smallyes.toml`` < environment ``SMALLYES_*`` < command-line flags.
+
+In the file, settings stand in sections (``[store] url = "..."``); in the environment, section and name are joined
+(``SMALLYES_STORE_URL``). ``docs/settings.md`` lists them all and is checked against this module.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from data.clock import parse_duration
+from data.errors import BadInput, Fault
+
+PREFIX: Final = "SMALLYES_"
+
+
+def _split_list(value: object) -> object:
+    """A comma-separated text (the environment has no lists) as a list."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _seconds(value: object) -> object:
+    """A duration text as whole seconds."""
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
+Duration = Annotated[int, BeforeValidator(_seconds)]
+
+
+class Section(BaseModel):
+    """A section of the settings file; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class StoreSettings(Section):
+    """Where visitors' state, decisions and events are kept."""
+
+    url: str = Field("sqlite:///var/smallyes.db", description="Store URL; relative paths start at the workspace.")
+    sync: Literal["normal", "full"] = Field(
+        "normal", description="`normal` survives a killed process; `full` a power loss too, at the disk's speed."
+    )
+
+
+class ServeSettings(Section):
+    """The HTTP service."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; another than loopback needs at least one key.")
+    port: int = Field(3000, ge=1, le=65535, description="Port to listen on.")
+    workers: int = Field(1, ge=1, le=64, description="Worker processes.")
+    cors_origins: Texts = Field((), description="Origins whose pages may call the service; `*` allows every one.")
+    poll_seconds: float = Field(
+        2.0, ge=0.05, le=10.0, description="How often catalogs, policies and keys are looked at for changes."
+    )
+    deadline_ms: int = Field(900, ge=10, le=60_000, description="A request not answered by then is answered with 503.")
+    max_body_bytes: int = Field(1 << 20, ge=1_024, description="Largest request body.")
+    max_batch_bytes: int = Field(8 << 20, ge=1_024, description="Largest body of `/v1/next-asks`.")
+
+
+class MlflowSettings(Section):
+    """The model registry."""
+
+    uri: str = Field("", description="Tracking and registry URI; empty: a SQLite database in the workspace's `var/`.")
+
+
+class PrivacySettings(Section):
+    """What is kept of visitors, and for how long."""
+
+    retention: Duration = Field(
+        400 * 86_400, ge=86_400, description="Events older than this may be deleted; a duration like `400d`."
+    )
+
+
+class Settings(Section):
+    """All settings; see the module docstring for where they come from."""
+
+    secret: str = Field(
+        "", repr=False, description="Key of draws, arms and tokens; empty: a random one kept in `var/secret`."
+    )
+    store: StoreSettings = StoreSettings()
+    serve: ServeSettings = ServeSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    privacy: PrivacySettings = PrivacySettings()
+
+
+def setting_names() -> Iterator[tuple[str, Any, str]]:
+    """Every setting as (dotted name, default, description)."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, Section):
+            for inner, inner_field in type(field.default).model_fields.items():
+                yield f"{name}.{inner}", inner_field.default, inner_field.description or ""
+        else:
+            yield name, field.default, field.description or ""
+
+
+def environment_name(setting: str) -> str:
+    """The environment variable of a setting.
+
+    Example:
+        >>> environment_name("store.url")
+        'SMALLYES_STORE_URL'
+    """
+    return PREFIX + setting.replace(".", "_").upper()
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """Reads settings from file, environment and flags; later ones win.
+
+    Args:
+        file: the ``smallyes.toml``, or ``None``.
+        environment: usually ``os.environ``.
+        flags: dotted names to values; ``None`` values are left out.
+
+    Raises:
+        BadInput: a setting is unknown or has a value that is not allowed; the text names all of them.
+    """
+    tree = _read_file(file) if file is not None else {}
+    known = {name for name, _, _ in setting_names()}
+    for name in sorted(known):
+        text = environment.get(environment_name(name))
+        if text is not None:
+            _put(tree, name, text)
+    for name, value in flags.items():
+        if value is not None:
+            _put(tree, name, value)
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise BadInput("\n".join(str(fault) for fault in _faults(error, file))) from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{file}: is not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: cannot be read: {error}") from None
+
+
+def _put(tree: dict[str, Any], name: str, value: object) -> None:
+    *sections, last = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[last] = value
+
+
+def _faults(error: ValidationError, file: Path | None) -> Iterator[Fault]:
+    for item in error.errors(include_url=False):
+        path = ".".join(str(part) for part in item["loc"])
+        allowed = ""
+        if item["type"] == "extra_forbidden":
+            allowed = "one of " + ", ".join(name for name, _, _ in setting_names())
+        yield Fault(str(file or "settings"), path, item["msg"], repr(item["input"]), allowed)
