@@ -82,10 +82,10 @@ class AskRequest(Message):
     visitor_id: Id | None
     journey: str | None = None
     channel: Channel = "web"
-    context: Features = {}
-    answers: Features = {}
-    consents: Annotated[list[Id], Field(max_length=100)] = []
-    exclude: Annotated[list[Id], Field(max_length=1_000)] = []
+    context: Features = Field(default_factory=dict)
+    answers: Features = Field(default_factory=dict)
+    consents: Annotated[list[Id], Field(max_length=100)] = Field(default_factory=list)
+    exclude: Annotated[list[Id], Field(max_length=1_000)] = Field(default_factory=list)
     decision_id: Id | None = None
     trace: bool = False
     deferred: bool = False
@@ -121,7 +121,7 @@ class Outcome(Message):
     order_id: Id | None = None
     at: Instant | None = None
     value: float | None = None
-    answers: Features = {}
+    answers: Features = Field(default_factory=dict)
 
 
 class OutcomeBatch(Message):

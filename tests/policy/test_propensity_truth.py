@@ -40,7 +40,7 @@ def lives(catalog: Catalog) -> Iterator[LiveJourney]:
     for explorer in (InverseGap(loss=0.2, steps=4, floor=0.05), Epsilon(0.3, floor=0.05)):
         model = LivePolicy("7", Model(scorer, explorer).for_catalog(catalog))
         yield LiveJourney(catalog, champion=model)
-        yield LiveJourney(catalog, champion=model, challenger=replace(model, version="8"), challenger_share=0.2)
+        yield LiveJourney(catalog, champion=model, challenger=replace(model, version="8"), challenger_share=0.39)
     yield LiveJourney(catalog, trouble="the bundle is damaged")
 
 

@@ -88,7 +88,7 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output went away, as in ``smallyes ... | head``.
         sys.stderr.close()
         return DONE
-    except Exception as error:  # noqa: BLE001 - the last resort: nobody shall see a traceback unasked
+    except Exception as error:
         if is_debug:
             raise
         return _explain(error)

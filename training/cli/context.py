@@ -49,7 +49,9 @@ class Session:
         if self.journey is not None:
             if self.journey not in catalogs:
                 known = ", ".join(sorted(catalogs)) or "none"
-                raise BadInput(f"--journey: there is no journey {self.journey!r} in {workspace.journeys}; there are: {known}")
+                raise BadInput(
+                    f"--journey: there is no journey {self.journey!r} in {workspace.journeys}; there are: {known}"
+                )
             return catalogs[self.journey]
         if len(catalogs) != 1:
             known = ", ".join(sorted(catalogs)) or "none"
@@ -80,7 +82,9 @@ class Session:
 def common_options(function: F) -> F:
     """Adds ``--workspace --journey --json --debug`` and passes a ``Session`` as the first argument."""
 
-    @click.option("--workspace", "folder", type=click.Path(path_type=Path), help="Workspace folder [default: nearest one up].")
+    @click.option(
+        "--workspace", "folder", type=click.Path(path_type=Path), help="Workspace folder [default: nearest one up]."
+    )
     @click.option("--journey", help="Journey [default: the workspace's only one].")
     @click.option("--json", "is_json", is_flag=True, help="Answer in JSON, for machines.")
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -43,8 +43,7 @@ def command(session: Session, folder_to_make: Path) -> None:
         store.check()
     session.answer(
         {"workspace": str(workspace.root), "journeys": written},
-        f"Made the workspace {folder_to_make} with {', '.join(written)}.\n"
-        f"Next: cd {folder_to_make} && smallyes serve",
+        f"Made the workspace {folder_to_make} with {', '.join(written)}.\nNext: cd {folder_to_make} && smallyes serve",
     )
 
 
@@ -73,5 +72,3 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-

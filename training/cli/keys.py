@@ -16,7 +16,9 @@ from training.cli.context import Session, common_options, examples, opened_store
 ROLES = ("site", "server", "read", "admin")
 
 
-@click.group("keys", epilog=examples("smallyes keys add --role server", "smallyes keys list", "smallyes keys revoke 3f9c"))
+@click.group(
+    "keys", epilog=examples("smallyes keys add --role server", "smallyes keys list", "smallyes keys revoke 3f9c")
+)
 def command() -> None:
     """Make, list and revoke API keys. A running service follows within seconds."""
 
@@ -35,7 +37,8 @@ def add(session: Session, role: str, origin: str | None) -> None:
         store.add_key(record)
     session.answer(
         {"key_id": record.key_id, "role": role, "origin": origin, "key": key},
-        f"{key}\nThis is the only time the key is shown. Its id is {record.key_id}; send it as: Authorization: Bearer KEY",
+        f"{key}\nThis is the only time the key is shown. Its id is {record.key_id}. "
+        "Send it in the header: Authorization: Bearer KEY",
     )
 
 

@@ -38,7 +38,8 @@ def check_address(workspace: Workspace) -> None:
     if is_loopback(host):
         return
     with opened_store(workspace) as store:
-        if any(not record.revoked_at for record in store.keys()):
+        keys = store.keys()
+        if any(not record.revoked_at for record in keys):
             return
     raise BadInput(
         f"--host: {host} can be reached from other machines, and without keys everybody may do everything; "

@@ -1,0 +1,85 @@
+"""Reading a log for a command: the same options, the same reading, the same words about what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from data.clock import from_iso
+from data.domain import Catalog
+from data.errors import BadInput
+
+if TYPE_CHECKING:
+    from data.arrivals import Arrivals
+
+    from data.log import Log
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def log_options(function: F) -> F:
+    """Adds ``--log`` (several, globs, folders), ``--map`` and ``--now``."""
+    for option in (
+        click.option("--now", "now_text", help="Read the log as of this time [default: its latest received_at]."),
+        click.option("--map", "mapping", type=click.Path(path_type=Path), help="How to read a log of another system."),
+        click.option("--log", "logs", multiple=True, required=True, help="File, glob or folder; may be given again."),
+    ):
+        function = option(function)
+    return function
+
+
+def instant(text: str | None) -> int | None:
+    """The time given with ``--now``.
+
+    Raises:
+        BadInput: it is no time.
+    """
+    if text is None:
+        return None
+    try:
+        return from_iso(text)
+    except ValueError:
+        raise BadInput(f"--now: {text!r} is no time; allowed: like 2026-11-21 or 2026-11-21T12:00:00Z") from None
+
+
+def read_arrivals(
+    logs: Sequence[str], catalog: Catalog, mapping: Path | None, now_text: str | None
+) -> tuple[Log, Arrivals]:
+    """A log of the catalog's journey, and its rows in order of arrival.
+
+    Raises:
+        BadLog: the log cannot be used.
+    """
+    from data.arrivals import arrange
+
+    from data.log import read_log
+
+    log = read_log(logs, journey=catalog.journey, mapping=mapping, now=instant(now_text))
+    return log, arrange(log.frame, catalog)
+
+
+def left_out(log: Log, arrivals: Arrivals) -> dict[str, int]:
+    """How many rows did not take part, by why."""
+    counts = {
+        "quarantined": len(log.quarantined),
+        "other_journey": log.n_other_journey,
+        "after_now": log.n_after_now,
+        "ignored_by_map": log.n_ignored,
+        "duplicates": arrivals.n_duplicates,
+        "set_aside": len(arrivals.set_aside),
+    }
+    return {name: n for name, n in counts.items() if n}
+
+
+def tell_left_out(log: Log, arrivals: Arrivals) -> None:
+    """Says on standard error what was left out; nothing where nothing was."""
+    for note in log.notes:
+        click.echo(f"note: {note}", err=True)
+    counts = left_out(log, arrivals)
+    if counts:
+        parts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
+        where = f" (quarantine: {log.quarantine_path})" if log.quarantine_path is not None else ""
+        click.echo(f"note: left out of {log.n_read} rows: {parts}{where}", err=True)
