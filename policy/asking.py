@@ -57,8 +57,9 @@ class Asking:
     open decision again. ``blocked_by`` counts the guardrails that spoke, for metrics.
     """
 
-    def __init__(self, request: AskRequest) -> None:
+    def __init__(self, request: AskRequest, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self.request = request
+        self._random = random
         self.result: dict[str, Any] | None = None
         self.error: BadRequest | None = None
         self.is_new = False
@@ -67,7 +68,7 @@ class Asking:
         self._audit: bytes = b""
         self._must_wait = False
         self._digest = request_digest(request)
-        self._minted = SESSION_PREFIX + secrets.token_hex(16) if request.visitor_id is None else None
+        self._minted = SESSION_PREFIX + random(16).hex() if request.visitor_id is None else None
 
     @property
     def visitor_id(self) -> str:
@@ -121,7 +122,7 @@ class Asking:
             return ()
         unit = sticky_unit(view.secret, catalog.journey, held.visitor_id)
         serve = served(live, arm_for(live, situation.state, unit)) if request.profile else unprofiled()
-        decision_id = request.decision_id or new_decision_id(now)
+        decision_id = request.decision_id or new_decision_id(now, self._random)
         choice = choose(live, situation, serve, draw_unit(view.secret, catalog.journey, decision_id))
         decision = self._decision(live, choice, situation, decision_id, held.visitor_id)
         stored = self._stored(view, live, choice, situation, decision)
@@ -139,7 +140,7 @@ class Asking:
         situation = situation_for(live, state, now, request, merged_answers({}, request.answers))
         arm = arm_for(live, situation.state, sticky_unit(view.secret, catalog.journey, self.visitor_id))
         serve = served(live, "main" if self._minted else arm) if request.profile else unprofiled()
-        decision_id = request.decision_id or new_decision_id(view.now)
+        decision_id = request.decision_id or new_decision_id(view.now, self._random)
         choice = choose(live, situation, serve, draw_unit(view.secret, catalog.journey, decision_id))
         decision = self._decision(live, choice, situation, decision_id, self.visitor_id)
         stored = replace(self._stored(view, live, choice, situation, decision), scope="history")

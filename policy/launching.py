@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,8 @@ def command(workspace: Workspace) -> tuple[list[str], dict[str, str]]:
 def environment(workspace: Workspace) -> dict[str, str]:
     """What the processes of a service need in their environment.
 
-    Each service has a ``BENTOML_HOME`` of its own: BentoML empties the folder of the metrics in it at every start.
+    Each service has a ``BENTOML_HOME`` of its own: at every start BentoML empties the folder in it through which its
+    workers share their metrics.
     """
     settings = workspace.settings
     home = workspace.var / "bentoml" / str(settings.serve.port)
@@ -52,7 +54,6 @@ def environment(workspace: Workspace) -> dict[str, str]:
         **{environment_name(name): value for name, value in given.items()},
         WORKSPACE_VARIABLE: str(workspace.root),
         "BENTOML_HOME": str(home),
-        "PROMETHEUS_MULTIPROC_DIR": str(home / "prometheus_multiproc_dir"),
         "BENTOML_CONFIG_OPTIONS": (
             f"services.{SERVICE_NAME}.workers={settings.serve.workers} "
             f"services.{SERVICE_NAME}.traffic.timeout={backstop_s(settings.serve.deadline_ms)}"
@@ -72,6 +73,7 @@ def backstop_s(deadline_ms: int) -> float:
     return math.ceil(deadline_ms / 100) / 10 + _BACKSTOP_S
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether an address reaches this machine only.
 

@@ -7,14 +7,18 @@ of our own, the recomputed probability is the logged one bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from data.domain import Decision, Event
-from features.state import JourneyState, Scopes, advance, as_of, show
+from features.state import JourneyState, Scopes, advance, as_of, copy, fold, show
 from policy.choose import Weighed, weigh
 from policy.live import CHALLENGER, HOLDOUT, MAIN, LiveJourney, LivePolicy, Served, fallback, served, unprofiled
 from policy.situation import EveryConsent, Situation
+
+if TYPE_CHECKING:
+    from data.arrivals import History
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,16 @@ class Replayed:
 
 
 def replay(
-    histories: Iterable[Sequence[Decision | Event]],
+    histories: Iterable[History],
     live: LiveJourney,
     versions: Mapping[str, LivePolicy],
     *,
     serve: Callable[[Decision], Served | None] | None = None,
 ) -> Iterator[Replayed]:
-    """Replays histories, one a visitor sequence in order of arrival.
+    """Replays histories and weighs every decision in them.
 
     Args:
-        histories: each the rows of one visitor (of one union of merged visitors).
+        histories: what ``data.arrivals.histories`` makes of a log.
         live: catalog and guardrails to apply.
         versions: policies by version, for rows that a champion or challenger served.
         serve: the policy to weigh each decision with; default: the one that the log names.
@@ -89,24 +93,14 @@ def situation_of(decision: Decision, state: JourneyState, live: LiveJourney) -> 
 
 
 def _replay_one(
-    history: Sequence[Decision | Event], live: LiveJourney, choose_policy: Callable[[Decision], Served | None]
+    history: History, live: LiveJourney, choose_policy: Callable[[Decision], Served | None]
 ) -> Iterator[Replayed]:
-    state = JourneyState()
-    late: list[tuple[int, Decision]] = []
-    for position, item in enumerate(history):
-        if isinstance(item, Decision):
-            if item.received_at > item.at:
-                late.append((position, item))
-            else:
-                yield _weigh(item, state, live, choose_policy)
-        _fold_one(state, item, live.scopes)
-    for position, decision in late:
-        # It was made before it arrived: fold only what was known when it was made.
-        known = [item for item in history[:position] if item.received_at <= decision.at]
-        past = JourneyState()
-        for item in known:
-            _fold_one(past, item, live.scopes)
-        yield _weigh(decision, past, live, choose_policy)
+    state = fold(history.past, live.scopes)
+    for moment in history.moments:
+        if not moment.is_look:
+            _fold_one(state, moment.item, live.scopes)
+        elif isinstance(moment.item, Decision):
+            yield _weigh(moment.item, state, live, choose_policy)
 
 
 def _weigh(
@@ -115,7 +109,8 @@ def _weigh(
     live: LiveJourney,
     choose_policy: Callable[[Decision], Served | None],
 ) -> Replayed:
-    situation = situation_of(decision, state, live)
+    # A copy: whoever keeps the result must not see the state move on.
+    situation = situation_of(decision, copy(state), live)
     serve = choose_policy(decision)
     return Replayed(decision, situation, None if serve is None else weigh(live, situation, serve))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from features.columns import encode_context, feature_matrix
+
 from features.spec import FeatureSpec
-from features.summary import summarize
+
 from policy.candidates import Candidates
 from policy.situation import Situation
 
 
 def row_features(spec: FeatureSpec, candidates: Candidates, situation: Situation) -> Candidates:
     """The candidates with their feature matrix, shape (m, number of columns)."""
-    raise NotImplementedError(spec, encode_context, feature_matrix, summarize, replace, candidates, situation)
+    raise NotImplementedError((spec, replace, candidates, situation))

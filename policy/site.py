@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,9 +25,18 @@ class LocalSite:
         live: the journey.
         secret: key of draws and arms.
         clock: gives the present instant; a simulation passes its own.
+        random: gives random bytes for ids; a simulation passes seeded ones, to be the same again.
     """
 
-    def __init__(self, store: Store, live: LiveJourney, secret: bytes, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        live: LiveJourney,
+        secret: bytes,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._random = random
         journeys = {live.catalog.journey: live}
         self._desk = Desk(store, lambda: journeys, secret, clock)
 
@@ -37,7 +47,7 @@ class LocalSite:
             BadRequest: the request is wrong.
             StoreUnavailable: the store failed.
         """
-        work = Asking(parse(AskRequest, request))
+        work = Asking(parse(AskRequest, request), self._random)
         self._desk.run((work,))
         if work.error is not None:
             raise work.error

@@ -10,13 +10,16 @@ def dump_object(content: Mapping[str, object]) -> bytes:
     r"""The one spelling of a JSON object: sorted keys, exact floats, a newline at the end.
 
     Raises:
-        ValueError: the content holds a number that JSON has no word for.
+        ValueError: the content holds something that JSON has no word for.
 
     Example:
         >>> dump_object({"b": 0.1, "a": None})
         b'{\n  "a": null,\n  "b": 0.1\n}\n'
     """
-    return (json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n").encode()
+    try:
+        return (json.dumps(content, sort_keys=True, indent=2, allow_nan=False) + "\n").encode()
+    except TypeError as error:
+        raise ValueError(f"cannot be written as JSON: {error}") from None
 
 
 def parse_object(content: bytes) -> dict[str, object]:

@@ -90,7 +90,8 @@ class Commit:
     """What becomes durable together: all of it or nothing.
 
     A commit is refused (and nothing of it written) when a visitor's version is not the expected one, when one of
-    its decisions' ids exists already, or when one of its events' keys exists already.
+    its decisions' ids exists already, or when one of its events' keys exists already (also twice in this commit).
+    It writes each visitor at most once. A status for a decision that does not exist changes nothing.
     """
 
     visitors: tuple[VisitorWrite, ...] = ()
@@ -136,23 +137,36 @@ class Store(Protocol):
         """Those of the keys under which an event is stored."""
 
     def latest_open(self, journey: str, visitor_ids: Sequence[str], ask_id: str) -> StoredDecision | None:
-        """The decision with the latest ``seen_at`` among the open or ignored ones for this ask."""
+        """The decision with the latest ``seen_at`` among the open or ignored ones for this ask.
+
+        Of equal ones that with the greater id; history-scope decisions are left out.
+        """
 
     def commit(self, commits: Sequence[Commit]) -> list[bool]:
         """Writes each commit whole or not at all; durable when this returns.
 
         Commits are applied in order, in one transaction: a later one sees the versions of an earlier one. The
-        answer says for each whether it was written (true) or refused (false).
+        answer says for each whether it was written (true) or refused (false). An error refuses the whole group.
+
+        Raises:
+            ValueError: a version does not grow, or a commit writes one visitor twice.
         """
 
     def lineage(self, visitor_id: str) -> tuple[str, ...]:
         """The visitor and all that were merged into it, directly or not; the visitor itself first."""
 
     def history(self, visitor_id: str) -> VisitorHistory:
-        """Everything of ``lineage(visitor_id)`` that counts for its state; history-scope decisions are left out."""
+        """Everything of ``lineage(visitor_id)`` that counts for its state.
+
+        History-scope decisions and deferred ones that were never seen (or have expired) are left out.
+        """
 
     def erase(self, visitor_id: str, erased_at: int) -> int:
-        """Deletes every row of ``lineage(visitor_id)``, leaves a tombstone for each id; number of rows deleted."""
+        """Deletes every row of ``lineage(visitor_id)``, leaves a tombstone for each id; number of rows deleted.
+
+        Merges from these ids into other visitors are deleted, too. What was folded into another visitor's state
+        stays there.
+        """
 
     def erased_at(self, visitor_ids: Sequence[str]) -> Mapping[str, int]:
         """When visitors were erased, for those who were. Ids are kept only as salted hashes."""
@@ -160,7 +174,8 @@ class Store(Protocol):
     def log(self, journey: str) -> Iterator[Sequence[Decision | Event]]:
         """One consistent snapshot of the journey's decisions and events, in batches, in no particular order.
 
-        Deferred decisions that were never activated and history-scope decisions are not in it.
+        The snapshot is taken when the first batch is asked for. Deferred decisions that were never seen (or have
+        expired) and history-scope decisions are not in it.
         """
 
     def journeys(self) -> tuple[str, ...]:
@@ -173,7 +188,11 @@ class Store(Protocol):
         """All API keys, revoked ones included, oldest first."""
 
     def add_key(self, record: KeyRecord) -> None:
-        """Stores a key."""
+        """Stores a key.
+
+        Raises:
+            BadInput: there is a key with this id.
+        """
 
     def revoke_key(self, key_id: str, revoked_at: int) -> bool:
         """Revokes a key; false when there is no such valid key."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.domain import SECOND, Decision, Event, Exploration, Holdout, Limits
+from data.arrivals import arrange
+from data.arrivals.histories import History, Moment, histories
+from data.domain import SECOND, Decision, Exploration, Holdout, Limits
+from data.log import frame_of
 from policy.explorers import Epsilon, InverseGap
 from policy.live import LiveJourney, LivePolicy
-from policy.merging import arrival_key
 from policy.policies import Model
-from policy.replay import replay
+from policy.replay import Replayed, replay
 from policy.scorers import ConstantScorer
 from tests.policy.shop import MINUTE, Shop, shop_catalog
+from tests.policy.test_merging import merge
 
 STRICT = Limits(
     max_asks_per_session=4,
@@ -54,12 +56,13 @@ def model(version: str, explorer: Any) -> LivePolicy:
 VERSIONS = {"7": model("7", InverseGap(loss=0.05, floor=0.05, steps=4)), "8": model("8", Epsilon(0.3, floor=0.02))}
 
 
-def histories(shop: Shop) -> list[Sequence[Decision | Event]]:
-    by_visitor: dict[str, list[Decision | Event]] = defaultdict(list)
-    for batch in shop.store.log("shop"):
-        for item in batch:
-            by_visitor[item.visitor_id].append(item)
-    return [sorted(items, key=arrival_key) for items in by_visitor.values()]
+def replayed(shop: Shop) -> list[Replayed]:
+    """The store's log, written out, read back and replayed."""
+    frame = pl.concat([frame_of(batch) for batch in shop.store.log("shop")], how="diagonal_relaxed")
+    arrivals = arrange(frame, shop.catalog)
+    assert arrivals.n_duplicates == 0
+    assert arrivals.set_aside.is_empty()
+    return list(replay(histories(arrivals), LiveJourney(shop.catalog), VERSIONS))
 
 
 def act(shop: Shop, rng: np.random.Generator, open_ids: list[str]) -> None:
@@ -83,7 +86,10 @@ def act(shop: Shop, rng: np.random.Generator, open_ids: list[str]) -> None:
         answer = ["accepted", "declined", "ignored", "shown"][rng.integers(4)]
         shop.tell({"type": answer, "decision_id": decision_id, "answers": {"skin": "oily"} if kind == 8 else {}})
     else:
-        event = ["converted", "left", "signal"][rng.integers(3)]
+        event = ["converted", "left", "signal", "merge"][rng.integers(4)]
+        if event == "merge":
+            merge(shop, visitor, f"v{rng.integers(4)}x")
+            return
         shop.tell({"type": event, "visitor_id": visitor, "journey": "shop", "signal": "page_view"})
     shop.now += int(rng.choice([0, 1, 5 * SECOND, MINUTE, 11 * MINUTE, 130 * MINUTE, -MINUTE], p=[0.2, 0.1, 0.2, 0.3, 0.1, 0.05, 0.05]))
 
@@ -101,28 +107,37 @@ def test_a_log_alone_reproduces_every_decision(seed: int, allow_nothing: bool) -
         if step == 45:
             shop.go_live(replace(live, champion=None, challenger=None, trouble="the bundle is damaged"))
         act(shop, rng, open_ids)
-    replayed = list(replay(histories(shop), LiveJourney(shop.catalog), VERSIONS))
-    assert len(replayed) > 15
-    assert [item.decision for item in replayed if not item.is_reproduced] == []
+    outcome = replayed(shop)
+    assert len(outcome) > 15
+    assert [item.decision for item in outcome if not item.is_reproduced] == []
+
+
+def one_decision(**changes: Any) -> Replayed:
+    """A single logged decision, changed before it is replayed."""
+    shop = Shop(catalog(False))
+    shop.ask("v")
+    ((decision,),) = shop.store.log("shop")
+    assert isinstance(decision, Decision)
+    forged = replace(decision, **changes)
+    history = History(0, "v", moments=[Moment(0, forged, True), Moment(0, forged, False)])
+    (item,) = replay([history], LiveJourney(shop.catalog), VERSIONS)
+    return item
+
+
+def test_a_single_decision_is_reproduced() -> None:
+    assert one_decision().is_reproduced
 
 
 def test_a_changed_propensity_is_noticed() -> None:
-    shop = Shop(catalog(False))
-    shop.ask("v")
-    (history,) = histories(shop)
-    (decision,) = history
-    assert isinstance(decision, Decision)
-    forged = replace(decision, propensity=np.nextafter(decision.propensity or 0.5, 2.0))
-    (item,) = replay([[forged]], LiveJourney(shop.catalog), VERSIONS)
-    assert not item.is_reproduced
+    propensity = one_decision().decision.propensity or 0.0
+    assert not one_decision(propensity=float(np.nextafter(propensity, 2.0))).is_reproduced
+
+
+def test_a_changed_eligible_set_is_noticed() -> None:
+    eligible = one_decision().decision.eligible or ()
+    assert not one_decision(eligible=eligible[:-1]).is_reproduced
 
 
 @pytest.mark.parametrize("label", ["champion:99", "their-own-system"])
 def test_a_policy_that_is_not_at_hand_is_left_open(label: str) -> None:
-    shop = Shop(catalog(False))
-    shop.ask("v")
-    (history,) = histories(shop)
-    (decision,) = history
-    assert isinstance(decision, Decision)
-    (item,) = replay([[replace(decision, policy=label)]], LiveJourney(shop.catalog), VERSIONS)
-    assert item.weighed is None
+    assert one_decision(policy=label).weighed is None

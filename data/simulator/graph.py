@@ -1,0 +1,163 @@
+"""Every situation a visitor and the guardrails can get into, layer by layer, and values carried back through them.
+
+A *book* is what the guardrails remember of a visitor (`rules.Memory`); layer (visit, step) holds the books that can
+occur there. One step leads from layer (v, s) to (v, s + 1), coming back from (v, s) to (v + 1, 0): the graph has no
+cycle, so one backward sweep gives the exact expected value of every book and hidden state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from data.simulator.choices import Choose
+from data.simulator.rules import NOTHING, Memory, Rules
+from data.simulator.tables import FloatArray, Tables, tables_of
+from data.simulator.world import ANSWERS, World
+
+IntArray = npt.NDArray[np.int64]
+How: TypeAlias = Literal["mean", "max", "min"]
+ACCEPTED: Final = ANSWERS.index("accepted")
+_NOTHING_ANSWER: Final = ANSWERS.index("nothing")
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """One ask in one layer: the rows that may show it, and the rows of the next layer by index of the answer.
+
+    The accepted goal has no entry: it ends the visitor's journey.
+    """
+
+    ask: int
+    rows: IntArray
+    nexts: Mapping[int, IntArray]
+
+
+@dataclass(eq=False)
+class Layer:
+    """The books of one (visit, step).
+
+    ``marks`` is the mark set of each book, ``returns`` its row in the first layer of the next visit (empty in the
+    last visit and in first layers, whose visitors always take a step), ``n_choices`` how many asks may follow.
+    """
+
+    books: dict[Memory, int] = field(default_factory=dict)
+    marks: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    returns: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    n_choices: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    moves: tuple[Move, ...] = ()
+
+    def row(self, memory: Memory) -> int:
+        """The row of a book, which is added when it is new."""
+        return self.books.setdefault(memory, len(self.books))
+
+
+Graph: TypeAlias = dict[tuple[int, int], Layer]
+
+
+def rules_of(world: World, *, is_direct: bool = False) -> Rules:
+    """The guardrails of a world; ``is_direct`` exempts the goal ask from the effort rules, as the direct arm is."""
+    catalog = world.catalog
+    if is_direct:
+        catalog = replace(catalog, limits=replace(catalog.limits, direct_ask=True))
+    return Rules(catalog, world.marks.values())
+
+
+def build(world: World, rules: Rules, choose: Choose) -> Graph:
+    """All books that can occur when asks are chosen by ``choose``."""
+    n_visits, n_steps = world.leaving.max_visits, world.leaving.max_steps
+    graph: Graph = {(v, s): Layer() for v in range(n_visits) for s in range(n_steps + 1)}
+    graph[0, 0].row(rules.start())
+    for visit in range(n_visits):
+        for step in range(n_steps + 1):
+            layer = graph[visit, step]
+            layer.marks = np.array([memory.marks for memory in layer.books], np.int64)
+            if step < n_steps:
+                _fill_moves(layer, graph[visit, step + 1], rules, choose)
+            if step and visit + 1 < n_visits:
+                start = graph[visit + 1, 0]
+                layer.returns = np.array([start.row(rules.next_visit(memory)) for memory in layer.books], np.int64)
+    return graph
+
+
+def _fill_moves(layer: Layer, following: Layer, rules: Rules, choose: Choose) -> None:
+    answers_of = {NOTHING: (_NOTHING_ANSWER,), rules.goal: (1, 2)}
+    found: dict[int, list[tuple[int, ...]]] = {}
+    counts = []
+    for row, memory in enumerate(layer.books):
+        choices = choose(memory)
+        counts.append(len(choices))
+        for ask in choices:
+            nexts = [following.row(rules.after(memory, ask, ANSWERS[i])) for i in answers_of.get(ask, (0, 1, 2))]
+            found.setdefault(ask, []).append((row, *nexts))
+    layer.n_choices = np.array(counts, np.int64)
+    columns = {ask: np.array(entries, np.int64).T for ask, entries in sorted(found.items())}
+    layer.moves = tuple(
+        Move(ask, table[0], dict(zip(answers_of.get(ask, (0, 1, 2)), table[1:], strict=True)))
+        for ask, table in columns.items()
+    )
+
+
+def values(world: World, graph: Graph, how: How) -> dict[tuple[int, int], FloatArray]:
+    """Probability of converting from each layer's (type, book, hidden state), given that a request comes now.
+
+    ``how``: the mean over the choices of each book, or that of the best or the worst one, chosen in full sight of
+    the hidden state.
+    """
+    tables = tables_of(world)
+    found: dict[tuple[int, int], FloatArray] = {}
+    for visit, step in sorted(graph, key=lambda place: (-place[0], -place[1])):
+        layer = graph[visit, step]
+        if step == world.leaving.max_steps:
+            goes_on = leaving = left_with(tables, layer, found.get((visit + 1, 0)))
+            continue
+        found[visit, step] = goes_on = _best(tables, graph[visit, step], (goes_on, leaving), world, how)
+        if step:
+            leaving = left_with(tables, layer, found.get((visit + 1, 0)))
+    return found
+
+
+def left_with(tables: Tables, layer: Layer, next_visit: FloatArray | None) -> FloatArray:
+    """Probability of converting for (type, book, hidden state) of a layer, given that the visit ends here."""
+    late = tables.late[layer.marks].transpose(1, 0, 2)
+    if next_visit is None:
+        return late
+    back = tables.back[layer.marks].transpose(1, 0, 2)
+    return late + (1.0 - late) * back * (next_visit @ tables.between.T)[:, layer.returns]
+
+
+def _best(tables: Tables, layer: Layer, ahead: tuple[FloatArray, FloatArray], world: World, how: How) -> FloatArray:
+    n_types, _, n_hidden = tables.late.shape[1], 0, tables.late.shape[2]
+    start = {"mean": 0.0, "max": -np.inf, "min": np.inf}[how]
+    total = np.full((n_types, len(layer.books), n_hidden), start)
+    goal = world.catalog.position[world.catalog.goal]
+    for move in layer.moves:
+        worth = _worth(tables, layer, move, ahead, goal)
+        if how == "mean":
+            total[:, move.rows] += worth / layer.n_choices[move.rows, None]
+        else:
+            total[:, move.rows] = (np.maximum if how == "max" else np.minimum)(total[:, move.rows], worth)
+    return total
+
+
+def _worth(tables: Tables, layer: Layer, move: Move, ahead: tuple[FloatArray, FloatArray], goal: int) -> FloatArray:
+    """Probability of converting when the move's ask is shown: (types, rows, hidden)."""
+    goes_on, leaving = ahead
+
+    def then(answer: int) -> FloatArray:
+        stay = tables.stay[:, answer, None]
+        rows = move.nexts[answer]
+        worth = stay * goes_on[:, rows] + (1.0 - stay) * leaving[:, rows]
+        moved: FloatArray = worth @ tables.after[answer, :, max(move.ask, 0)].transpose(0, 2, 1)
+        return moved
+
+    if move.ask == NOTHING:
+        return then(_NOTHING_ANSWER)
+    accept = tables.accept[layer.marks[move.rows], :, move.ask].transpose(1, 0, 2)
+    decline = tables.decline[:, None, move.ask]
+    accepted = accept if move.ask == goal else accept * then(ACCEPTED)
+    return accepted + (1.0 - accept) * (decline * then(1) + (1.0 - decline) * then(2))
