@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from data.domain import Catalog
 from features.columns import MISSING, FloatArray, Given
-from features.inputs import CHANNEL_CODES, bounds_of
+from features.inputs import CHANNEL_CODES, bounds_of, encoder_of, text_of
 from features.spec import ANSWERS, CHANNEL, CONTEXT, FeatureSpec, Input, spec_of
 
-MIN_COUNT = 20
-MAX_VALUES = 250
+MIN_COUNT: Final = 20
+"""Fewest decisions with a value for it to get a code of its own."""
+MAX_VALUES: Final = 250
+"""Most values of an open category that get codes of their own."""
 
 
 def encode_frame(spec: FeatureSpec, decisions: pl.DataFrame) -> Given:
@@ -35,7 +39,7 @@ def encode_frame(spec: FeatureSpec, decisions: pl.DataFrame) -> Given:
 def learn_spec(
     catalog: Catalog, decisions: pl.DataFrame, *, min_count: int = MIN_COUNT, max_values: int = MAX_VALUES
 ) -> FeatureSpec:
-    """The spec of a catalog, with the vocabularies of its open categories taken from a log.
+    """The spec of a catalog, with the vocabularies of its open categories taken from the ``shown`` rows of a log.
 
     A value gets a code of its own when at least ``min_count`` decisions have it and it is among the ``max_values``
     most frequent ones; all others share one. The result does not depend on the order of rows.
@@ -50,11 +54,12 @@ def learn_spec(
 
 
 def _frequent(values: pl.Series, min_count: int, max_values: int) -> tuple[str, ...]:
-    if values.dtype != pl.String:
-        return ()
-    counts = values.drop_nulls().value_counts().filter(pl.col("count") >= min_count)
-    ranked = sorted(counts.iter_rows(), key=lambda row: (-row[1], row[0]))
-    return tuple(sorted([value for value, _ in ranked if value][:max_values]))
+    counts: Counter[str] = Counter()
+    for value, count in values.rename("value").value_counts(name="count").iter_rows():
+        counts[text_of(value)] += count
+    del counts[""]
+    ranked = sorted((-count, text) for text, count in counts.items() if count >= min_count)
+    return tuple(sorted(text for _, text in ranked[:max_values]))
 
 
 def _matrix(frame: pl.DataFrame, prefix: str, features: Sequence[Input]) -> FloatArray:
@@ -65,28 +70,33 @@ def _matrix(frame: pl.DataFrame, prefix: str, features: Sequence[Input]) -> Floa
 
 
 def _encoded(values: pl.Series, feature: Input) -> FloatArray:
-    missing = np.full(len(values), MISSING)
-    if feature.type == "category":
-        if values.dtype != pl.String:
-            return missing
+    if feature.type == "category" and values.dtype == pl.String:
         codes = {name: float(code) for code, name in enumerate(feature.values)}
         return _coded(values.replace("", None), codes, float(len(codes)) if feature.is_open else MISSING)
-    if feature.type == "boolean":
-        return _numbers(values) if values.dtype == pl.Boolean else missing
-    if not values.dtype.is_numeric():
-        return missing
-    numbers = _numbers(values)
-    low, high = bounds_of(feature)
-    return np.where((numbers >= low) & (numbers <= high) & np.isfinite(numbers), numbers, MISSING)
+    if feature.type == "boolean" and values.dtype == pl.Boolean:
+        return _numbers(values)
+    if feature.type == "number" and values.dtype.is_numeric():
+        numbers = _numbers(values)
+        low, high = bounds_of(feature)
+        return np.where((numbers >= low) & (numbers <= high) & np.isfinite(numbers), numbers, MISSING)
+    return _one_by_one(values, feature)
 
 
 def _coded(values: pl.Series, codes: dict[str, float], other: float) -> FloatArray:
     """Codes of text, ``other`` for text that has none, missing for null."""
-    found = values.cast(pl.Enum(list(codes)), strict=False)
     coded = np.where(values.is_null().to_numpy(), MISSING, other)
+    found = values.cast(pl.Enum(list(codes)), strict=False)
     is_found = found.is_not_null().to_numpy()
-    coded[is_found] = np.array([*codes.values()])[found.drop_nulls().to_physical().to_numpy()] if codes else other
+    coded[is_found] = np.array(list(codes.values()))[found.drop_nulls().to_physical().to_numpy()]
     return coded
+
+
+def _one_by_one(values: pl.Series, feature: Input) -> FloatArray:
+    """What is of another type than declared, each distinct value by the function that serving uses."""
+    encode = encoder_of(feature)
+    distinct = values.unique()
+    codes = pl.Series([encode(value) for value in distinct.to_list()], dtype=pl.Float64)
+    return values.replace_strict(distinct, codes, default=MISSING, return_dtype=pl.Float64).to_numpy()
 
 
 def _numbers(values: pl.Series) -> FloatArray:
@@ -96,4 +106,4 @@ def _numbers(values: pl.Series) -> FloatArray:
 def _column(frame: pl.DataFrame, name: str) -> pl.Series:
     if name in frame.columns:
         return frame[name]
-    return pl.Series(name, [None] * frame.height, dtype=pl.Null)
+    return pl.Series(name, [None] * frame.height, dtype=pl.String)

@@ -1,8 +1,14 @@
-"""Raw context and answers as numbers, for requests; ``features.frames`` does the same for columns of a log."""
+"""Raw context and answers as numbers, for requests; ``features.frames`` does the same for the columns of a log.
+
+A value is taken for what it says, whatever its type: the text ``12.5`` is a number where a number is declared, and
+the number 5 is the text ``5`` where a category is. A log turns a column into text as soon as one visitor sends text,
+so anything stricter would lose everybody's numbers to one odd request, and training would not see what serving saw.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
@@ -16,6 +22,8 @@ Encode: TypeAlias = Callable[[object], float]
 Mappings: TypeAlias = Sequence[Mapping[str, FeatureValue]]
 
 CHANNEL_CODES: Final = {name: float(code) for code, name in enumerate(CHANNELS)}
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_BOOLEANS: Final = {"true": 1.0, "false": 0.0}
 
 
 class InputCodes:
@@ -38,8 +46,8 @@ class InputCodes:
 def encoder_of(feature: Input) -> Encode:
     """The function from a raw value (``None``: missing) to its number.
 
-    Missing are also: a value of another type, an empty text, a value outside a closed category, a number that is not
-    finite or out of bounds.
+    Missing are also: empty text, a value outside a closed category, what is no number or boolean where one is
+    declared, and a number that is not finite or out of bounds.
 
     Example:
         >>> encode = encoder_of(Input("referrer", "category", ("search", "social"), is_open=True))
@@ -49,9 +57,9 @@ def encoder_of(feature: Input) -> Encode:
     if feature.type == "category":
         codes = {name: float(code) for code, name in enumerate(feature.values)}
         other = float(len(codes)) if feature.is_open else MISSING
-        return lambda value: codes.get(value, other) if isinstance(value, str) and value else MISSING
+        return lambda value: codes.get(text, other) if (text := text_of(value)) else MISSING
     if feature.type == "boolean":
-        return lambda value: float(value) if isinstance(value, bool) else MISSING
+        return lambda value: _BOOLEANS.get(text_of(value), MISSING)
     low, high = bounds_of(feature)
     return lambda value: _number(value, low, high)
 
@@ -63,8 +71,25 @@ def bounds_of(feature: Input) -> tuple[float, float]:
     return low, high
 
 
+def text_of(value: object) -> str:
+    """A value as a category takes it, as a log writes it; empty for what is missing.
+
+    Example:
+        >>> text_of("dry"), text_of(5.0), text_of(True), text_of(None)
+        ('dry', '5', 'true', '')
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    number = _number(value, -math.inf, math.inf)
+    return "" if math.isnan(number) else repr(number).removesuffix(".0")
+
+
 def _number(value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return MISSING
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return MISSING
     try:
         number = float(value)

@@ -182,7 +182,7 @@ class Asking:
     def _decision(
         self, live: LiveJourney, choice: Choice, situation: Situation, decision_id: str, visitor_id: str
     ) -> Decision:
-        spec = choice.weighed.served.spec
+        rows = choice.weighed.served.rows
         return Decision(
             decision_id=decision_id,
             visitor_id=visitor_id,
@@ -199,7 +199,7 @@ class Asking:
             withheld=choice.weighed.withheld,
             is_learnable=self.request.profile,
             catalog_digest=live.catalog.digest,
-            fingerprint="" if spec is None else spec.fingerprint,
+            fingerprint="" if rows is None else rows.spec.fingerprint,
         )
 
     def _stored(

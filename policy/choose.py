@@ -15,7 +15,6 @@ from policy.draw import pick
 from policy.guardrails.protocol import Block
 from policy.live import LiveJourney, Served, fallback
 from policy.policies import Always
-from policy.rows import row_features
 from policy.situation import Situation
 
 
@@ -63,8 +62,8 @@ def weigh(live: LiveJourney, situation: Situation, serve: Served) -> Weighed:
     eligible = eligible_asks(live, situation, serve, blocked)
     candidates = candidates_of(live.catalog, situation.state, eligible)
     try:
-        if serve.spec is not None:
-            candidates = row_features(serve.spec, candidates, situation)
+        if serve.rows is not None:
+            candidates = serve.rows.with_features(candidates, situation)
         distribution = serve.policy.distribution(candidates)
     except (ValueError, ArithmeticError, LookupError) as error:
         reason = f"{serve.label} failed on this request: {error}"

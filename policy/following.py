@@ -126,8 +126,7 @@ class _Loaded:
         """The policy for a catalog."""
         if self.bundle is None or self.held is None:
             return None
-        policy = self.bundle.for_catalog(catalog).policy
-        return LivePolicy(self.held.version, policy, self.bundle.feature_spec, self.held.digest)
+        return LivePolicy.of(self.bundle.for_catalog(catalog), self.held.version)
 
 
 @dataclass(frozen=True, slots=True)

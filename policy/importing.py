@@ -180,7 +180,7 @@ class _Draft:
         advance(self._held.memory.journey(event.journey), event, self._live.scopes)
         self._events.append(StoredEvent(key, event))
         if event.decision_id is not None and event.type in ("accepted", "declined", "ignored"):
-            self._answer(event.decision_id, event.type, event.at)  # type: ignore[arg-type]
+            self._answer(event.decision_id, event.type, event.at)
 
     def commit(self) -> Commit:
         """Everything of this visitor, durable together."""

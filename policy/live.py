@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from data.domain import Catalog
-from features.spec import FeatureSpec
 from features.state import JourneyState, Scopes
+from policy.bundle import Bundle
 from policy.guardrails.registry import Guards, compile_guards
 from policy.policies import Always, DayZero, Policy, Uniform
+from policy.rows import RequestRows
 
 MAIN: Final = "main"
 CHALLENGER: Final = "challenger"
@@ -21,12 +22,22 @@ HOLDOUT: Final = "holdout:"
 
 @dataclass(frozen=True)
 class LivePolicy:
-    """A loaded policy and where it comes from; ``spec`` says which features it wants, ``None``: none."""
+    """A loaded policy, for one catalog; ``rows`` makes the features it wants, ``None``: it wants none.
+
+    ``digest`` is the SHA-256 of its bundle's manifest.
+    """
 
     version: str
     policy: Policy
-    spec: FeatureSpec | None = None
+    rows: RequestRows | None = None
     digest: str = ""
+
+    @classmethod
+    def of(cls, bundle: Bundle, version: str | None = None) -> LivePolicy:
+        """The policy of a bundle, under the bundle's catalog and version."""
+        spec = bundle.feature_spec
+        rows = None if spec is None else RequestRows(spec, bundle.catalog)
+        return cls(bundle.version if version is None else version, bundle.policy, rows, bundle.digest)
 
 
 @dataclass(frozen=True)
@@ -63,11 +74,11 @@ class Served:
     version: str | None
     reason: str | None
     label: str
-    spec: FeatureSpec | None = None
+    rows: RequestRows | None = None
     is_direct: bool = False
 
 
-_FIXED: Final = {
+_FIXED: Final[dict[str, Policy]] = {
     "baseline": Always("baseline"),
     "direct": Always("direct"),
     "none": Always("none"),
@@ -104,11 +115,11 @@ def served(live: LiveJourney, arm: str) -> Served:
     if arm == CHALLENGER and live.challenger is not None:
         challenger = live.challenger
         label = f"challenger:{challenger.version}"
-        return Served(challenger.policy, "challenger", challenger.version, None, label, challenger.spec)
+        return Served(challenger.policy, "challenger", challenger.version, None, label, challenger.rows)
     if live.champion is not None:
         champion = live.champion
         return Served(
-            champion.policy, "champion", champion.version, None, f"champion:{champion.version}", champion.spec
+            champion.policy, "champion", champion.version, None, f"champion:{champion.version}", champion.rows
         )
     if live.trouble is not None:
         return fallback(live.trouble)

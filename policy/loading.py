@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,7 @@ def load_local(folder: Path, catalog: Catalog | str | Path | None, secret: str) 
     """See ``policy.load``."""
     chosen = load_catalog(Path(catalog)) if isinstance(catalog, str | Path) else catalog
     bundle = load_bundle(folder, chosen)
-    live = LiveJourney(
-        bundle.catalog, champion=LivePolicy(bundle.version, bundle.policy, bundle.feature_spec, bundle.digest)
-    )
-    return LocalPolicy(live, secret.encode())
+    return LocalPolicy(LiveJourney(bundle.catalog, champion=LivePolicy.of(bundle)), secret.encode())
 
 
 class LocalPolicy:
@@ -108,7 +104,3 @@ class LocalPolicy:
                     allowed=error.allowed,
                 ) from None
         return responses
-
-    def with_catalog(self, catalog: Catalog) -> LocalPolicy:
-        """The same policy under another catalog."""
-        return LocalPolicy(replace(self._live, catalog=catalog), self._secret)

@@ -75,7 +75,7 @@ def logged_policy(decision: Decision, live: LiveJourney, versions: Mapping[str, 
     policy = versions.get(version)
     if policy is None or kind not in ("champion", CHALLENGER):
         return None
-    return Served(policy.policy, kind, version, None, label, policy.spec)
+    return Served(policy.policy, kind, version, None, label, policy.rows)
 
 
 def situation_of(decision: Decision, state: JourneyState, live: LiveJourney) -> Situation:

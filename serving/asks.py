@@ -23,7 +23,7 @@ _DEADLINE_MESSAGE: Final = "There was no time left for this request; ask again, 
 
 
 async def next_ask(office: Office, request: Request) -> Answer:
-    """``POST /v1/next-ask``."""
+    """``POST /v1/next-ask``: what to ask this visitor now."""
     work = Asking(_asked(request.caller, parse(AskRequest, request.body)))
     await office.batching.do(work)
     return json_answer(_decision(office, work))
@@ -66,7 +66,7 @@ async def outcomes(office: Office, request: Request) -> Answer:
 
 
 async def merge(office: Office, request: Request) -> Answer:
-    """``POST /v1/visitors/merge``."""
+    """``POST /v1/visitors/merge``: a visitor turned out to be another one."""
     asked = parse(MergeRequest, request.body)
     work = Merging(asked.from_id, asked.to_id)
     await office.batching.do(work)
@@ -120,9 +120,9 @@ async def _heard_with_tokens(
     """Takes the events whose token proves that their decision was answered to whoever reports them."""
     rejected: dict[int, BadRequest] = {}
     taken: dict[int, Outcome] = {}
-    for index, event in enumerate(events):
+    for index, given in enumerate(events):
         try:
-            taken[index] = parse(Outcome, event)
+            taken[index] = parse(Outcome, given)
         except BadRequest as error:
             rejected[index] = error
     ids = tuple({event.decision_id for event in taken.values() if event.decision_id is not None})

@@ -43,13 +43,13 @@ async def erase(office: Office, request: Request) -> Answer:
 
 
 async def journeys(office: Office, request: Request) -> Answer:  # noqa: ARG001
-    """``GET /v1/journeys``."""
+    """``GET /v1/journeys``: every catalog."""
     live = office.following.live
     return json_answer({"journeys": [_catalog(live[name].catalog) for name in sorted(live)]})
 
 
 async def journey(office: Office, request: Request) -> Answer:
-    """``GET /v1/journeys/{name}``."""
+    """``GET /v1/journeys/{name}``: one catalog."""
     return json_answer(_catalog(find_journey(office.following.live, request.path_id).catalog))
 
 

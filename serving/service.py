@@ -66,7 +66,7 @@ _entrance = Entrance()
 class SmallYes:
     """Answers what to ask a visitor next, and remembers what became of it."""
 
-    @bentoml.on_deployment
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
     def check() -> None:
         """Looks once, before any worker starts, whether the workspace can be served."""
@@ -89,7 +89,7 @@ class SmallYes:
             time.sleep(_RESTART_PAUSE_S)
             raise SystemExit(3) from None
 
-    @bentoml.on_startup
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def open(self) -> None:
         """Opens the door; what is loaded by now stays, so that the garbage collector need not look at it again."""
         await self._office.start()
@@ -97,11 +97,11 @@ class SmallYes:
         gc.collect()
         gc.freeze()
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close(self) -> None:
         """Closes the office after the last request was answered."""
         _entrance.office = None
         await self._office.stop()
 
 
-SmallYes.add_asgi_middleware(Door, entrance=_entrance)
+SmallYes.add_asgi_middleware(Door, entrance=_entrance)  # type: ignore[attr-defined]

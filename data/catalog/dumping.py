@@ -41,7 +41,7 @@ def dump_catalog(catalog: Catalog) -> str:
 
 def digest_of(catalog: Catalog) -> str:
     """SHA-256 of what the catalog says: layout, comments and the order of fields in its file do not matter."""
-    text = json.dumps(_canonical(tree_of(catalog)), sort_keys=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_canonical(tree_of(catalog)), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

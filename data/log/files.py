@@ -257,7 +257,7 @@ def _ndjson(path: Path) -> Iterator[Piece]:
                 objects.append(_decode(line.removeprefix(b"\xef\xbb\xbf"), decoder))
                 rows.append(number)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                text = line.decode("utf-8", "backslashreplace")[:_SHOWN_TEXT]
+                text = line.decode("utf-8", "backslashreplace").strip()[:_SHOWN_TEXT]
                 broken.append(Broken(number, text, f"the line is no JSON object: {error}"))
             if len(rows) + len(broken) >= _PIECE_ROWS:
                 yield _ndjson_piece(objects, rows, broken)

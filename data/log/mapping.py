@@ -153,9 +153,9 @@ def load_map(path: str | Path) -> LogMap:
     return mapping
 
 
-def missing_sources(mapping: LogMap, columns: Mapping[str, Column]) -> list[str]:
+def missing_sources(mapping: LogMap, columns: Mapping[str, Column]) -> set[str]:
     """Their columns that the map names and a file does not have."""
-    return [theirs for theirs in dict.fromkeys(mapping.columns.values()) if _reach(columns, theirs) is None]
+    return {theirs for theirs in mapping.columns.values() if _reach(columns, theirs) is None}
 
 
 def mapped(mapping: LogMap, columns: Mapping[str, Column], n_rows: int) -> tuple[dict[str, Column], set[str]]:
@@ -173,8 +173,9 @@ def mapped(mapping: LogMap, columns: Mapping[str, Column], n_rows: int) -> tuple
         named[ours] = pl.Series([constant or None], dtype=pl.String).new_from_index(0, n_rows)
     plain = set(mapping.constants)
     for ours, names in mapping.values.items():
-        if ours in named and ours not in LISTS:
-            named[ours] = _translated(named[ours], names)
+        column_of = _reach(named, ours)
+        if column_of is not None and ours not in LISTS:
+            named[ours] = _translated(column_of, names)
             plain.add(ours)
     return named, plain
 

@@ -81,7 +81,7 @@ def read_log(
     if loading.n_read == loading.n_ignored:
         raise BadLog([Fault(label, "", "has no rows", "", "at least one event")])
     notes += [note for note in (unknown_columns(loading),) if note]
-    _refuse_without_asks(table, loading.found, label)
+    _refuse_without_asks(table, loading.ours, label)
     table, more_notes = _judged(_completed(table, journey), present)
     refused = quarantine.as_quarantine(table.filter(pl.col(REASON).is_not_null()), files)
     path, written = _set_apart(refused, places, quarantine_to)

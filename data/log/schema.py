@@ -128,6 +128,13 @@ def _time(column: str) -> Rule:
     return Rule(column, _or_unknown(holds), said)
 
 
+def _received_time() -> Rule:
+    rule = _time("received_at")
+    # Where it is the default, what is wrong with it is said of ``at``.
+    is_default = (pl.col("received_at") == pl.col("at")).fill_null(False)
+    return Rule(rule.column, rule.holds | is_default, rule.reason)
+
+
 def _not_ahead() -> Rule:
     holds = pl.col("at") <= pl.col("received_at") + pl.duration(microseconds=AHEAD)
     said = pl.format("at is {}, later than received_at {}: it cannot have been known", "at", "received_at")
@@ -183,7 +190,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "channel_is_short": _short("channel"),
     "at_is_given": _given("at", "every row needs the time at which it happened"),
     "at_is_a_time": _time("at"),
-    "received_at_is_a_time": _time("received_at"),
+    "received_at_is_a_time": _received_time(),
     "shown_at_is_a_time": _time("shown_at"),
     "at_is_not_ahead": _not_ahead(),
     "type_is_given": _given("type", "every row needs one"),

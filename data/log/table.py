@@ -43,11 +43,17 @@ _HIDDEN: Final[dict[str, pl.DataType]] = {
 
 @dataclass(slots=True)
 class Loading:
-    """What is learned of the files while they are read."""
+    """What is learned of the files while they are read.
+
+    ``theirs``: their columns; ``ours``: which of ours were found; ``absent``: columns of theirs that the map names
+    and no file had so far.
+    """
 
     n_read: int = 0
     n_ignored: int = 0
-    found: set[str] = field(default_factory=set)
+    theirs: set[str] = field(default_factory=set)
+    ours: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
 
@@ -58,10 +64,14 @@ def load(files: Sequence[Path], mapping: LogMap | None) -> tuple[pl.DataFrame, L
     Raises:
         BadLog: a file cannot be read, or lacks columns that are required.
     """
-    loading = Loading()
+    loading = Loading(absent=set(mapping.columns.values()) if mapping else set())
     tables = [_empty()]
     for number, path in enumerate(files):
         tables += _load_file(number, path, mapping, loading)
+    if loading.n_read:
+        file, found = (str(files[0]) if len(files) == 1 else f"{len(files)} files"), ", ".join(sorted(loading.theirs))
+        problem = "is named in the map file, but no column"
+        loading.faults += [Fault(file, name, problem, "", found) for name in sorted(loading.absent)]
     if loading.faults:
         raise BadLog(loading.faults)
     return pl.concat(tables, how="diagonal"), loading
@@ -87,32 +97,30 @@ def _load_file(number: int, path: Path, mapping: LogMap | None, loading: Loading
     tables: list[pl.DataFrame] = []
     theirs: set[str] = set()
     ours: set[str] = set()
-    missing: set[str] | None = None
     n_before = loading.n_read
     for piece in pieces(path):
         loading.n_read += len(piece.rows) + len(piece.broken)
         theirs |= set(piece.columns)
-        absent = set(missing_sources(mapping, piece.columns)) if mapping else set()
-        missing = absent if missing is None else missing & absent
+        if mapping is not None:
+            loading.absent &= missing_sources(mapping, piece.columns)
         table = _table(piece, mapping, ours, loading)
         tables.append(table.with_columns(pl.lit(number, dtype=pl.Int32).alias(FILE)))
         tables.append(_broken_rows(piece, number))
-    loading.found |= ours
+    loading.theirs |= theirs
+    loading.ours |= ours
     if loading.n_read > n_before:
-        loading.faults += _column_faults(path, theirs, ours, missing or set())
+        loading.faults += _column_faults(path, theirs, ours)
     return tables
 
 
-def _column_faults(path: Path, theirs: set[str], ours: set[str], missing: set[str]) -> list[Fault]:
+def _column_faults(path: Path, theirs: set[str], ours: set[str]) -> list[Fault]:
+    missing = [name for name in REQUIRED if name not in ours]
+    if not missing:
+        return []
+    problem = f"required column{'s' if len(missing) > 1 else ''} missing"
     found = ", ".join(sorted(theirs)) or "none"
-    faults = [Fault(str(path), name, "is named in the map file, but no column", "", found) for name in sorted(missing)]
-    absent = [name for name in REQUIRED if name not in ours]
-    if absent:
-        needed = ", ".join(absent)
-        hint = "rename columns or set constants with a map file (--map)"
-        problem = f"required column{'s' if len(absent) > 1 else ''} missing"
-        faults.append(Fault(str(path), needed, problem, f"the columns {found}", hint))
-    return faults
+    hint = "rename columns or set constants with a map file (--map)"
+    return [Fault(str(path), ", ".join(missing), problem, f"the columns {found}", hint)]
 
 
 def _table(piece: Piece, mapping: LogMap | None, ours: set[str], loading: Loading) -> pl.DataFrame:
@@ -127,7 +135,7 @@ def _table(piece: Piece, mapping: LogMap | None, ours: set[str], loading: Loadin
     for name in _OBJECTS:
         if name in columns:
             ours.add(name)
-            _unnest(name, columns, series)
+            _unnest(name, columns, series, plain)
     for name, column in columns.items():
         if name in COLUMNS:
             cells = _read(name, as_series(column), mapping or LogMap())
@@ -153,8 +161,8 @@ def _filled(cells: pl.Series | None, others: pl.Series) -> pl.Series:
     return others if cells is None else others.zip_with(others.is_not_null(), cells)
 
 
-def _unnest(name: str, columns: dict[str, Column], series: dict[str, pl.Series]) -> None:
-    """Takes a column of objects apart into one column per feature; cells of dotted columns win."""
+def _unnest(name: str, columns: dict[str, Column], series: dict[str, pl.Series], replaced: set[str]) -> None:
+    """Takes a column of objects apart into one column per feature, save those that a map has replaced."""
     column = columns.pop(name)
     if isinstance(column, pl.Series) and isinstance(column.dtype, pl.Struct):
         inner: dict[str, Column] = {f.name: column.struct.field(f.name) for f in column.dtype.fields}
@@ -166,6 +174,8 @@ def _unnest(name: str, columns: dict[str, Column], series: dict[str, pl.Series])
         inner = {key: _cells_of(objects, key) for key in keys}
     for key, cells in inner.items():
         feature = f"{name}.{key}"
+        if feature in replaced:
+            continue
         for kind, cells_of_kind in by_kind(feature, cells, is_plain=False).items():
             series[kind] = _filled(series.get(kind), cells_of_kind)
 

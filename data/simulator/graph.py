@@ -7,7 +7,7 @@ cycle, so one backward sweep gives the exact expected value of every book and hi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -25,11 +25,15 @@ ACCEPTED: Final = ANSWERS.index("accepted")
 _NOTHING_ANSWER: Final = ANSWERS.index("nothing")
 
 
+STOP: Final = -2
+"""The move "nothing more in this visit": what a policy that has nothing to ask does until the visitor leaves."""
+
+
 @dataclass(frozen=True, eq=False)
 class Move:
     """One ask in one layer: the rows that may show it, and the rows of the next layer by index of the answer.
 
-    The accepted goal has no entry: it ends the visitor's journey.
+    The accepted goal has no entry: it ends the visitor's journey. Neither has `STOP`: only leaving follows.
     """
 
     ask: int
@@ -41,10 +45,16 @@ class Move:
 class Layer:
     """The books of one (visit, step).
 
-    ``marks`` is the mark set of each book, ``returns`` its row in the first layer of the next visit (empty in the
-    last visit and in first layers, whose visitors always take a step), ``n_choices`` how many asks may follow.
+    Attributes:
+        step: steps taken in this visit before.
+        books: row of each book.
+        marks: mark set of each book.
+        returns: row in the first layer of the next visit, where the visit may end with this book; else -1.
+        n_choices: how many moves may follow.
+        moves: one for each ask that some book of the layer may show.
     """
 
+    step: int
     books: dict[Memory, int] = field(default_factory=dict)
     marks: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
     returns: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -68,28 +78,31 @@ def rules_of(world: World, *, is_direct: bool = False) -> Rules:
 
 
 def build(world: World, rules: Rules, choose: Choose) -> Graph:
-    """All books that can occur when asks are chosen by ``choose``."""
+    """All books that can occur when asks are chosen by ``choose``, layers in the order in which they are passed."""
     n_visits, n_steps = world.leaving.max_visits, world.leaving.max_steps
-    graph: Graph = {(v, s): Layer() for v in range(n_visits) for s in range(n_steps + 1)}
+    graph: Graph = {(v, s): Layer(s) for v in range(n_visits) for s in range(n_steps + 1)}
     graph[0, 0].row(rules.start())
-    for visit in range(n_visits):
-        for step in range(n_steps + 1):
-            layer = graph[visit, step]
-            layer.marks = np.array([memory.marks for memory in layer.books], np.int64)
-            if step < n_steps:
-                _fill_moves(layer, graph[visit, step + 1], rules, choose)
-            if step and visit + 1 < n_visits:
-                start = graph[visit + 1, 0]
-                layer.returns = np.array([start.row(rules.next_visit(memory)) for memory in layer.books], np.int64)
+    for (visit, step), layer in graph.items():
+        layer.marks = np.array([memory.marks for memory in layer.books], np.int64)
+        may_leave = set(range(len(layer.books))) if step else set()
+        if step < n_steps:
+            _fill_moves(layer, graph[visit, step + 1], rules, choose)
+            may_leave.update(row for move in layer.moves if move.ask == STOP for row in move.rows.tolist())
+        if visit + 1 < n_visits:
+            start = graph[visit + 1, 0]
+            rows = [start.row(rules.next_visit(m)) if i in may_leave else -1 for m, i in layer.books.items()]
+            layer.returns = np.array(rows, np.int64)
     return graph
 
 
 def _fill_moves(layer: Layer, following: Layer, rules: Rules, choose: Choose) -> None:
-    answers_of = {NOTHING: (_NOTHING_ANSWER,), rules.goal: (1, 2)}
+    answers_of = {STOP: (), NOTHING: (_NOTHING_ANSWER,), rules.goal: (1, 2)}
     found: dict[int, list[tuple[int, ...]]] = {}
     counts = []
     for row, memory in enumerate(layer.books):
-        choices = choose(memory)
+        choices = tuple(choose(memory))
+        # Asking nothing leaves the book as it is: whoever has no other choice has none until the visit ends.
+        choices = (STOP,) if choices == (NOTHING,) else choices
         counts.append(len(choices))
         for ask in choices:
             nexts = [following.row(rules.after(memory, ask, ANSWERS[i])) for i in answers_of.get(ask, (0, 1, 2))]
@@ -102,23 +115,25 @@ def _fill_moves(layer: Layer, following: Layer, rules: Rules, choose: Choose) ->
     )
 
 
-def values(world: World, graph: Graph, how: How) -> dict[tuple[int, int], FloatArray]:
+def values(world: World, graph: Graph, how: How) -> Iterator[tuple[tuple[int, int], FloatArray]]:
     """Probability of converting from each layer's (type, book, hidden state), given that a request comes now.
 
     ``how``: the mean over the choices of each book, or that of the best or the worst one, chosen in full sight of
-    the hidden state.
+    the hidden state. Layers come in reverse; only what is still needed is kept.
     """
     tables = tables_of(world)
-    found: dict[tuple[int, int], FloatArray] = {}
-    for visit, step in sorted(graph, key=lambda place: (-place[0], -place[1])):
-        layer = graph[visit, step]
+    goal = world.catalog.position[world.catalog.goal]
+    next_visit: FloatArray | None = None
+    for (visit, step), layer in reversed(graph.items()):
+        leaving = left_with(tables, layer, next_visit)
         if step == world.leaving.max_steps:
-            goes_on = leaving = left_with(tables, layer, found.get((visit + 1, 0)))
-            continue
-        found[visit, step] = goes_on = _best(tables, graph[visit, step], (goes_on, leaving), world, how)
-        if step:
-            leaving = left_with(tables, layer, found.get((visit + 1, 0)))
-    return found
+            goes_on = leaving
+        else:
+            goes_on = _layer_values(tables, layer, (goes_on, ahead, leaving), goal, how)
+            yield (visit, step), goes_on
+        ahead = leaving
+        if step == 0:
+            next_visit = goes_on
 
 
 def left_with(tables: Tables, layer: Layer, next_visit: FloatArray | None) -> FloatArray:
@@ -130,11 +145,11 @@ def left_with(tables: Tables, layer: Layer, next_visit: FloatArray | None) -> Fl
     return late + (1.0 - late) * back * (next_visit @ tables.between.T)[:, layer.returns]
 
 
-def _best(tables: Tables, layer: Layer, ahead: tuple[FloatArray, FloatArray], world: World, how: How) -> FloatArray:
-    n_types, _, n_hidden = tables.late.shape[1], 0, tables.late.shape[2]
+def _layer_values(
+    tables: Tables, layer: Layer, ahead: tuple[FloatArray, FloatArray, FloatArray], goal: int, how: How
+) -> FloatArray:
     start = {"mean": 0.0, "max": -np.inf, "min": np.inf}[how]
-    total = np.full((n_types, len(layer.books), n_hidden), start)
-    goal = world.catalog.position[world.catalog.goal]
+    total = np.full((len(tables.start), len(layer.books), tables.start.shape[1]), start)
     for move in layer.moves:
         worth = _worth(tables, layer, move, ahead, goal)
         if how == "mean":
@@ -144,9 +159,11 @@ def _best(tables: Tables, layer: Layer, ahead: tuple[FloatArray, FloatArray], wo
     return total
 
 
-def _worth(tables: Tables, layer: Layer, move: Move, ahead: tuple[FloatArray, FloatArray], goal: int) -> FloatArray:
+def _worth(
+    tables: Tables, layer: Layer, move: Move, ahead: tuple[FloatArray, FloatArray, FloatArray], goal: int
+) -> FloatArray:
     """Probability of converting when the move's ask is shown: (types, rows, hidden)."""
-    goes_on, leaving = ahead
+    goes_on, leaving, leaving_now = ahead
 
     def then(answer: int) -> FloatArray:
         stay = tables.stay[:, answer, None]
@@ -155,6 +172,9 @@ def _worth(tables: Tables, layer: Layer, move: Move, ahead: tuple[FloatArray, Fl
         moved: FloatArray = worth @ tables.after[answer, :, max(move.ask, 0)].transpose(0, 2, 1)
         return moved
 
+    if move.ask == STOP:
+        stopped: FloatArray = leaving_now[:, move.rows] @ tables.until_left[layer.step].transpose(0, 2, 1)
+        return stopped
     if move.ask == NOTHING:
         return then(_NOTHING_ANSWER)
     accept = tables.accept[layer.marks[move.rows], :, move.ask].transpose(1, 0, 2)

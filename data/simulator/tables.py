@@ -39,6 +39,8 @@ class Tables:
         after: (answers, types, asks, hidden, hidden) from the state before to the state after the answer; for
             ``nothing`` the asks are all alike.
         between: (hidden, hidden) from the end of a visit to the start of the next.
+        until_left: (steps, types, hidden, hidden) from a step of the visit at which, and after which, nothing is asked
+            to the moment of leaving.
         signals: (signals, types, trust) seen on a page, in the order of ``world.observation.signals``.
     """
 
@@ -53,6 +55,7 @@ class Tables:
     back: FloatArray
     after: FloatArray
     between: FloatArray
+    until_left: FloatArray
     signals: FloatArray
 
 
@@ -62,6 +65,7 @@ def tables_of(world: World) -> Tables:
     accept, decline, strain = _answers(world)
     trust_up, trust_down = _trust_moves(world, strain)
     tire = _tire(world)
+    stay, after = _stay(world), _after(world, trust_up, trust_down, tire)
     start = np.zeros((len(world.types), N_TRUST, N_FATIGUE))
     start[:, :, 0] = [[visitor.share * p for p in visitor.trust] for visitor in world.types]
     return Tables(
@@ -71,13 +75,14 @@ def tables_of(world: World) -> Tables:
         trust_up=trust_up,
         trust_down=trust_down,
         tire=tire,
-        stay=_stay(world),
+        stay=stay,
         late=_exit(world, world.leaving.late, world.leaving.late_trust, 0.0, world.leaving.late_marks),
         back=_exit(
             world, world.leaving.back, world.leaving.back_trust, world.leaving.back_fatigue, world.leaving.back_marks
         ),
-        after=_after(world, trust_up, trust_down, tire),
+        after=after,
         between=_between(world),
+        until_left=_until_left(after, stay, world.leaving.max_steps),
         signals=_signals(world),
     )
 
@@ -194,3 +199,11 @@ def _signals(world: World) -> FloatArray:
         for rate in world.observation.signals.values()
     ]
     return sigmoid(np.array(log_odds).reshape(-1, len(world.types), N_TRUST))
+
+
+def _until_left(after: FloatArray, stay: FloatArray, n_steps: int) -> FloatArray:
+    moved, stays = after[ANSWERS.index("nothing"), :, 0], stay[:, ANSWERS.index("nothing"), None]
+    left = [moved]
+    for _ in range(n_steps - 1):
+        left.append(moved * (1.0 - stays) + (moved * stays) @ left[-1])
+    return np.array(left[::-1])

@@ -119,5 +119,5 @@ def _visit_s(world: World) -> float:
 
 
 def _value(world: World, graph: Graph, how: How) -> float:
-    start: FloatArray = values(world, graph, how)[0, 0][:, 0]
-    return float(np.sum(start * tables_of(world).start))
+    *_, (_, first) = values(world, graph, how)
+    return float(np.sum(first[:, 0] * tables_of(world).start))

@@ -53,7 +53,8 @@ def test_a_killed_writer_leaves_all_it_reported_and_nothing_half(url: str) -> No
             told.add(worker.stdout.readline().strip())
         time.sleep(0.001 * number)
         worker.kill()
-        told.update(worker.communicate()[0].split("\n"))
+        told.update(worker.stdout.read().split("\n"))
+        worker.communicate()
     told -= {"ready", ""}
     store = open_store(url)
     rows = [row for batch in store.log("skincare") for row in batch]

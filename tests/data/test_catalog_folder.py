@@ -123,6 +123,15 @@ def test_of_two_files_of_one_journey_the_first_to_be_there_counts(folder, journe
     ]
 
 
+def test_a_file_named_like_the_journey_does_not_push_out_the_one_that_counts(folder, journeys):
+    (journeys / "skincare.yaml").rename(journeys / "face.yaml")
+    folder.refresh()
+    (journeys / "skincare.yaml").write_text(changed("title", "Copy"))
+    assert folder.refresh() is True
+    assert folder.catalogs["skincare"].title is None
+    assert [fault.file for fault in folder.faults] == ["journeys/skincare.yaml"]
+
+
 def test_of_two_new_files_of_one_journey_the_one_named_like_it_counts(journeys):
     (journeys / "a.yaml").write_text(changed("title", "Copy"))
     assert CatalogFolder(journeys).catalogs["skincare"].title is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.clock import from_iso
+from data.clock import from_iso, now
 from data.errors import BadInput
 from data.stores.protocol import Store
 from training.cli.context import Session, common_options, examples
@@ -129,9 +129,8 @@ def _live(session: Session, policy: str, world: World) -> LiveJourney:
     from policy.following import Following
 
     workspace = session.workspace()
-    following = Following(workspace)
-    following.refresh()
-    live = following.journeys.get(world.catalog.journey)
+    following = Following(workspace.journeys, workspace.policies, now)
+    live = following.live.get(world.catalog.journey)
     if live is None or live.champion is None:
         raise BadInput(f"--policy champion: {workspace.root} has no live champion for {world.catalog.journey!r}")
     return live
