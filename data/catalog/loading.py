@@ -219,6 +219,9 @@ def _audience(conditions: Mapping[str, Any], declared: Mapping[str, Feature]) ->
 
 def _doubts(catalog: Catalog) -> Iterable[Finding]:
     """What is allowed and yet may not be meant."""
+    if catalog.baseline[-1] != catalog.goal:
+        problem = "goes on after the goal; what follows is only asked of visitors who were asked for the goal already"
+        yield Finding(("baseline",), problem, catalog.baseline[-1], f"{catalog.goal} at the end")
     if not any(feature.name == "device" for feature in catalog.context):
         for i, ask in enumerate(catalog.asks):
             if ask.devices:
