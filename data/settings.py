@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
-from data.clock import parse_duration
+from data.clock import format_duration, parse_duration
 from data.errors import BadInput, Fault
 
 PREFIX: Final = "SMALLYES_"
@@ -92,13 +93,13 @@ class Settings(Section):
 
 
 def setting_names() -> Iterator[tuple[str, Any, str]]:
-    """Every setting as (dotted name, default, description)."""
+    """Every setting as (dotted name, default as one would write it, description)."""
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, Section):
             for inner, inner_field in type(field.default).model_fields.items():
-                yield f"{name}.{inner}", inner_field.default, inner_field.description or ""
+                yield f"{name}.{inner}", _default(inner_field), inner_field.description or ""
         else:
-            yield name, field.default, field.description or ""
+            yield name, _default(field), field.description or ""
 
 
 def environment_name(setting: str) -> str:
@@ -123,40 +124,62 @@ def load_settings(file: Path | None, environment: Mapping[str, str], flags: Mapp
         BadInput: a setting is unknown or has a value that is not allowed; the text names all of them.
     """
     tree = _read_file(file) if file is not None else {}
-    known = {name for name, _, _ in setting_names()}
-    for name in sorted(known):
+    origins: dict[str, str] = {}
+    for name, _, _ in setting_names():
         text = environment.get(environment_name(name))
         if text is not None:
             _put(tree, name, text)
+            origins[name] = environment_name(name)
     for name, value in flags.items():
         if value is not None:
             _put(tree, name, value)
+            origins[name] = f"--{name.rpartition('.')[2].replace('_', '-')}"
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise BadInput("\n".join(str(fault) for fault in _faults(error, file))) from None
+        raise BadInput("\n".join(str(fault) for fault in _faults(error, file, origins))) from None
 
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{file}: is not TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file}: is not UTF-8 text") from None
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror or error}") from None
+
+
+def _default(field: FieldInfo) -> Any:
+    is_duration = any(isinstance(part, BeforeValidator) and part.func is _seconds for part in field.metadata)
+    return format_duration(field.default) if is_duration else field.default
 
 
 def _put(tree: dict[str, Any], name: str, value: object) -> None:
     *sections, last = name.split(".")
+    place: Any = tree
     for section in sections:
-        tree = tree.setdefault(section, {})
-    tree[last] = value
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            return  # the file has a value where a section belongs; that is what will be reported
+    place[last] = value
 
 
-def _faults(error: ValidationError, file: Path | None) -> Iterator[Fault]:
+def _faults(error: ValidationError, file: Path | None, origins: Mapping[str, str]) -> Iterator[Fault]:
+    from data.catalog.findings import closest
+
+    known = [name for name, _, _ in setting_names()]
     for item in error.errors(include_url=False):
-        path = ".".join(str(part) for part in item["loc"])
-        allowed = ""
+        parts = [str(part) for part in item["loc"]]
+        name = ".".join(parts[:2] if parts[0] in Settings.model_fields else parts)
+        problem, allowed = item["msg"].removeprefix("Value error, ").replace("Input should", "should"), ""
         if item["type"] == "extra_forbidden":
-            allowed = "one of " + ", ".join(name for name, _, _ in setting_names())
-        yield Fault(str(file or "settings"), path, item["msg"], repr(item["input"]), allowed)
+            section = f"{parts[0]}."
+            problem = "is no setting" + closest(name, [*Settings.model_fields, *known])
+            allowed = ", ".join([each for each in known if each.startswith(section)] or known)
+        elif item["type"] == "model_type":
+            problem = f"must be a section: [{name}]"
+        received = "(not shown)" if "secret" in name else repr(item["input"])
+        origin = origins.get(name)
+        yield Fault(origin or str(file or "settings"), "" if origin else name, problem, received, allowed)

@@ -42,9 +42,11 @@ class Workspace:
         """The store's URL with a relative SQLite path made absolute."""
         url = self.settings.store.url
         prefix = "sqlite:///"
-        if url.startswith(prefix) and not Path(url[len(prefix) :]).is_absolute():
-            return f"{prefix}{(self.root / url[len(prefix) :]).resolve()}"
-        return url
+        path = url.removeprefix(prefix)
+        names_no_file = not path or path.endswith("/") or path == ":memory:"  # left for the store to refuse
+        if not url.startswith(prefix) or names_no_file or Path(path).is_absolute():
+            return url
+        return f"{prefix}{(self.root / path).resolve()}"
 
     def secret(self) -> bytes:
         """The key of draws, arms and tokens; a random one is made at the first call where none is set.

@@ -22,7 +22,7 @@ from policy.guardrails.registry import next_possible_at
 from policy.live import HOLDOUT, LiveJourney, arm_for, served, unprofiled
 from policy.messages import AskRequest
 from policy.past import state_from_history
-from policy.situation import Situation
+from policy.situation import Situation, of_declared_types
 
 SESSION_PREFIX: Final = "session-"
 """Visitor ids made for requests without one begin so; they stand for a session, never for a person."""
@@ -344,8 +344,8 @@ def situation_for(
         state=as_of(state, now, live.scopes),
         now=now,
         channel=request.channel,
-        context={key: value for key, value in request.context.items() if value is not None},
-        answers=answers,
+        context=of_declared_types(merged_answers({}, request.context), live.catalog.context),
+        answers=of_declared_types(answers, live.catalog.answers),
         consents=frozenset(request.consents),
         exclude=frozenset(request.exclude),
     )

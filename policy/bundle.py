@@ -204,7 +204,7 @@ def _model(files: Mapping[str, bytes], path: Path, description: Mapping[str, obj
     try:
         if not isinstance(explorer, dict) or not isinstance(scorer, str):
             raise ValueError(f"explorer must be an object and scorer a name; received {explorer!r} and {scorer!r}")
-        return Model(load_scorer(scorer, files, catalog), explorer_from_json(explorer))
+        return Model(load_scorer(scorer, files, catalog), explorer_from_json(explorer).under(catalog.exploration))
     except KeyError as error:
         raise BadBundle(f"{path.parent}: the scorer {scorer} needs the file {error}") from error
     except (ValueError, ArithmeticError) as error:

@@ -8,11 +8,12 @@ All are closed forms, so that the logged propensity is exact.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, fields, replace
 from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 
+from data.domain import Exploration
 from policy.candidates import Candidates, FloatArray
 from policy.segments import Segments
 
@@ -30,6 +31,9 @@ class Explorer(Protocol):
     @property
     def floor(self) -> float:
         """Share of probability that is spread evenly over a group."""
+
+    def under(self, exploration: Exploration) -> Explorer:
+        """The same explorer with the shares that a catalog asks for."""
 
     def probabilities(self, values: FloatArray, candidates: Candidates) -> FloatArray:
         """One probability a row, shape (m,): at least ``floor / n`` in a group of ``n``, summing to 1 in each.
@@ -55,6 +59,10 @@ class Greedy:
     def __post_init__(self) -> None:
         _check_share(self.name, "floor", self.floor)
 
+    def under(self, exploration: Exploration) -> Greedy:
+        """See ``Explorer``."""
+        return replace(self, floor=exploration.floor)
+
     def probabilities(self, values: FloatArray, candidates: Candidates) -> FloatArray:
         """See ``Explorer``."""
         segments, best = _checked(values, candidates)
@@ -78,6 +86,10 @@ class Epsilon:
     def __post_init__(self) -> None:
         _check_share(self.name, "epsilon", self.epsilon)
         _check_share(self.name, "floor", self.floor)
+
+    def under(self, exploration: Exploration) -> Epsilon:
+        """See ``Explorer``."""
+        return replace(self, floor=exploration.floor)
 
     def probabilities(self, values: FloatArray, candidates: Candidates) -> FloatArray:
         """See ``Explorer``."""
@@ -120,6 +132,10 @@ class InverseGap:
         _check_share(self.name, "floor", self.floor)
         if not 1.0 <= self.steps <= _MOST_STEPS:
             raise ValueError(f"{self.name}: steps must be from 1 to {_MOST_STEPS:g}; received {self.steps}")
+
+    def under(self, exploration: Exploration) -> InverseGap:
+        """See ``Explorer``."""
+        return replace(self, floor=exploration.floor, loss=exploration.loss)
 
     def probabilities(self, values: FloatArray, candidates: Candidates) -> FloatArray:
         """See ``Explorer``."""

@@ -6,7 +6,7 @@ group's probabilities depend, to the last bit, on what else is in the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -54,8 +54,8 @@ class Model:
         return Distribution(self.explorer.probabilities(scores.values, candidates), scores)
 
     def for_catalog(self, catalog: Catalog) -> Model:
-        """The scorer may know asks by their place; see ``Policy``."""
-        return replace(self, scorer=self.scorer.for_catalog(catalog))
+        """The scorer may know asks by their place, and how much to explore is the catalog's to say; see ``Policy``."""
+        return Model(self.scorer.for_catalog(catalog), self.explorer.under(catalog.exploration))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
-from data.domain import Catalog, FeatureValue
+from data.domain import Catalog, Feature, FeatureValue
 from features.state import JourneyState
 
 
@@ -38,3 +39,23 @@ class Situation:
     answers: Mapping[str, FeatureValue]
     consents: Collection[str] = frozenset()
     exclude: Collection[str] = frozenset()
+
+
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {"category": (str,), "number": (int, float), "boolean": (bool,)}
+
+
+def of_declared_types(given: Mapping[str, FeatureValue], features: Iterable[Feature]) -> dict[str, FeatureValue]:
+    """What was given, without values of another type than their feature's: these count as missing everywhere.
+
+    A log column then has one type, and reads back as what the decision saw. Undeclared keys are kept as they are.
+
+    Example:
+        >>> of_declared_types({"basket": "much", "note": 3}, [Feature("basket", "number")])
+        {'note': 3}
+    """
+    kept = dict(given)
+    for feature in features:
+        value = kept.get(feature.name)
+        if value is not None and type(value) not in _TYPES[feature.type]:
+            del kept[feature.name]
+    return kept

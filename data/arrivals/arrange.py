@@ -126,10 +126,11 @@ def _owners(frame: pl.DataFrame, lineage: Lineage) -> tuple[dict[str, int], pl.S
     visitors = {name: number for number, name in enumerate(names)}
     for merge in lineage.merges:
         visitors.setdefault(merge.from_visitor, len(visitors))
-    numbers = pl.DataFrame({"visitor_id": list(visitors), "owner": list(visitors.values())})
-    owners = frame.select("visitor_id").join(
-        numbers.with_columns(pl.col("owner").cast(pl.Int64)), on="visitor_id", how="left", maintain_order="left"
-    )["owner"]
+    numbers = pl.DataFrame(
+        {"visitor_id": list(visitors), "owner": list(visitors.values())},
+        schema={"visitor_id": pl.String, "owner": pl.Int64},
+    )
+    owners = frame.select("visitor_id").join(numbers, on="visitor_id", how="left", maintain_order="left")["owner"]
     if not lineage.merges:
         return visitors, owners
     changed = frame.select("order", "visitor_id").filter(pl.col("visitor_id").is_in(list(lineage.visitors)))

@@ -10,8 +10,8 @@ to ``logs/log.quarantine.parquet``. Reading a folder or glob leaves such files o
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -110,16 +110,13 @@ def place_of(sources: Sequence[str | Path]) -> Path:
 
 def write(quarantined: pl.DataFrame, path: Path) -> str | None:
     """Writes the quarantine file; a note on what went wrong where it cannot be written."""
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
         quarantined.write_parquet(temporary)
         temporary.replace(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         return f"the quarantine could not be written to {path}: {error}"
     return None
 

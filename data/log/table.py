@@ -86,7 +86,7 @@ def unknown_columns(loading: Loading) -> str | None:
 
 def _with_guess(name: str) -> str:
     close = get_close_matches(name.lower(), [*COLUMNS, *_OBJECTS], n=1, cutoff=0.75)
-    return f"{name} (did you mean {close[0]}?)" if close else name
+    return f"{name} (did you mean {close[0]}?)" if close else name or "(without a name)"
 
 
 def _empty() -> pl.DataFrame:

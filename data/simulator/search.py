@@ -1,92 +1,127 @@
 """The best fixed list of asks for everybody: exhaustive search with a bound, so that what it returns is the best.
 
 Lists are grown ask by ask. What a list does up to the moment at which it has nothing new to ask does not depend on
-what comes after it: those moments (book, hidden state, probability) are carried from a list to its extensions. From
-there no continuation is better than one that sees each visitor's hidden state; where even that does not reach the
-best list known, the whole branch is dropped. Hundreds of lists are carried forward at a time, as array rows.
+what comes after it, so those moments are carried from a list to its extensions (`data.simulator.board`). From there no
+continuation is better than one that sees each visitor's hidden state; where even that would not beat the best list
+known, the whole branch is dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from data.errors import BadInput
-from data.simulator.choices import free_choice, positions
-from data.simulator.graph import STOP, Graph, build, values
-from data.simulator.rules import NOTHING, Memory, Rules
-from data.simulator.tables import FloatArray, Tables, tables_of
+from data.simulator.board import Board, Lists, Rows, board_of
+from data.simulator.choices import positions
 from data.simulator.truth import exact_rules
 from data.simulator.world import World
 
 IntArray = npt.NDArray[np.int64]
+_Found: TypeAlias = tuple[tuple[int, ...], float]
 _LANES: Final = 256
 """Lists carried forward at a time."""
 _SLACK: Final = 1e-7
-"""Branches whose bound exceeds the best value by less are dropped: more than the rounding of the bounds."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Board:
-    """A graph with one number per book, in the order in which books are passed.
-
-    Attributes:
-        following: (asks, answers, books) the book after an ask and its answer, -1 where the ask is not eligible.
-        shown: (asks, books) whether the ask was shown before.
-        returns: the book that the next visit begins with, -1 where there is none.
-        bound: (books, types * hidden) value of the best continuation in sight of everything.
-        layers: first book of each layer, and the end.
-        steps: step of each layer.
-    """
-
-    following: npt.NDArray[np.int32]
-    shown: npt.NDArray[np.bool_]
-    returns: IntArray
-    marks: IntArray
-    bound: npt.NDArray[np.float32]
-    layers: IntArray
-    steps: tuple[int, ...]
-    goal: int
-
-
-class _Rows(NamedTuple):
-    """Probabilities of being in a book and hidden state, each row belonging to one list (lane)."""
-
-    lanes: IntArray
-    books: IntArray
-    mass: FloatArray
-
-
-class _Lists(NamedTuple):
-    """Some lists of asks, the probability of having converted, and where each of them has nothing new to ask."""
-
-    asks: IntArray
-    converted: FloatArray
-    stuck: _Rows
+"""Branches whose bound exceeds the best value by less are dropped: more than bounds are rounded, and too little to
+matter."""
 
 
 def best_sequence(world: World, max_length: int = 6) -> tuple[tuple[str, ...], float]:
-    """The best list of at most ``max_length`` asks that a baseline could follow, and its exact value."""
+    """The best list of at most ``max_length`` asks that a baseline could follow, and its exact value.
+
+    Raises:
+        BadInput: the length is less than 1, or truth does not represent the catalog's guardrails.
+    """
     if max_length < 1:
         raise BadInput(f"max_length: received {max_length}; allowed: 1 or more")
-    asks, value = _search(world, min(max_length, len(world.catalog.asks)))
+    asks, value = _best(world, min(max_length, len(world.catalog.asks)))
     return tuple(world.catalog.asks[i].id for i in asks), value
 
 
 @lru_cache(maxsize=8)
-def _search(world: World, max_length: int) -> tuple[tuple[int, ...], float]:
-    play = _Play(world)
-    best = _climb(play, positions(world.catalog, world.catalog.baseline)[:max_length], max_length)
-    waiting = [play.nothing()]
-    while waiting:
-        lists = waiting.pop()
-        best = max(best, play.best_of(lists), key=lambda found: found[1])
-        if lists.asks.shape[1] < max_length:
-            # The most promising come last, and are taken first.
-            waiting += list(play.extensions(lists, best[1]))
-    return best
+def _best(world: World, max_length: int) -> _Found:
+    board = board_of(world, exact_rules(world))
+    return _Search(board, max_length).run(positions(world.catalog, world.catalog.baseline)[:max_length])
+
+
+class _Search:
+    """Depth first, the most promising lists first; ``_best`` only ever improves."""
+
+    def __init__(self, board: Board, max_length: int) -> None:
+        self._board, self._max_length = board, max_length
+        self._best: _Found = ((), -1.0)
+
+    def run(self, first: Sequence[int]) -> _Found:
+        """The best list; climbing from ``first`` gives the bound something to work with from the start."""
+        self._climb(tuple(first))
+        self._explore(self._board.start())
+        return self._best
+
+    def _climb(self, asks: tuple[int, ...]) -> None:
+        value = -1.0
+        while self._best[1] > value or value < 0.0:
+            value = self._best[1]
+            tried = sorted({asks, *_neighbors(asks, self._board.n_asks, self._max_length)})
+            padded = np.array([(*one, *[self._board.n_asks] * (self._max_length - len(one))) for one in tried])
+            self._offer(self._grown(self._board.start(), np.zeros(len(tried), np.int64), padded))
+            asks = self._best[0]
+
+    def _explore(self, lists: Lists) -> None:
+        length = lists.asks.shape[1]
+        if length == self._max_length:
+            self._offer(lists)
+            return
+        lists = self._board.play(lists)
+        bounds = self._board.bounds(lists)
+        order = np.argsort(-bounds, kind="stable")
+        order = order[bounds[order] > self._best[1] + _SLACK]
+        if len(order):
+            self._offer(self._grown(lists, order, lists.asks[order]))
+        n_children = self._board.n_asks - length
+        chunk = max(1, _LANES // n_children)
+        for begin in range(0, len(order), chunk):
+            parents = order[begin : begin + chunk]
+            parents = parents[bounds[parents] > self._best[1] + _SLACK]
+            if len(parents):
+                lanes, asks = _children(lists.asks, parents, self._board.n_asks)
+                self._explore(self._grown(lists, lanes, asks))
+
+    def _grown(self, lists: Lists, lanes: IntArray, asks: IntArray) -> Lists:
+        """New lists that begin where the given lanes of others are stuck."""
+        counts = np.bincount(lists.stuck.lanes, minlength=len(lists.asks))
+        firsts = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.concatenate([np.arange(firsts[lane], firsts[lane + 1]) for lane in lanes])
+        stuck = Rows(np.repeat(np.arange(len(lanes)), counts[lanes]), lists.stuck.books[rows], lists.stuck.mass[rows])
+        return Lists(asks, lists.converted[lanes], stuck)
+
+    def _offer(self, lists: Lists) -> None:
+        values = self._board.values(lists)
+        i = int(np.argmax(values))
+        if values[i] > self._best[1]:
+            asks = tuple(ask for ask in lists.asks[i].tolist() if ask < self._board.n_asks)
+            self._best = (asks, float(values[i]))
+
+
+def _children(asks: IntArray, parents: IntArray, n_asks: int) -> tuple[IntArray, IntArray]:
+    """Each parent with each ask it lacks: the parent's lane, and the asks."""
+    found = [(lane, (*asks[lane], ask)) for lane in parents for ask in range(n_asks) if ask not in asks[lane]]
+    return np.array([lane for lane, _ in found]), np.array([grown for _, grown in found])
+
+
+def _neighbors(asks: tuple[int, ...], n_asks: int, max_length: int) -> Iterator[tuple[int, ...]]:
+    """Lists with one ask more, one less, another one, or two exchanged."""
+    others = [ask for ask in range(n_asks) if ask not in asks]
+    for i in range(len(asks) + 1):
+        for ask in others:
+            if len(asks) < max_length:
+                yield (*asks[:i], ask, *asks[i:])
+            if i < len(asks):
+                yield (*asks[:i], ask, *asks[i + 1 :])
+        for j in range(i + 1, len(asks)):
+            yield (*asks[:i], asks[j], *asks[i + 1 : j], asks[i], *asks[j + 1 :])
+        if i < len(asks):
+            yield (*asks[:i], *asks[i + 1 :])

@@ -38,7 +38,7 @@ def value_of_sequence(world: World, sequence: Sequence[str]) -> float:
     Raises:
         BadInput: the list names an unknown ask, or the catalog has guardrails that truth does not represent.
     """
-    rules = _rules(world)
+    rules = exact_rules(world)
     return _value(world, build(world, rules, in_order(rules, positions(world.catalog, sequence))), "mean")
 
 
@@ -49,14 +49,14 @@ def value_of_random(world: World) -> float:
 
 def value_of_direct(world: World) -> float:
     """Probability that a visitor converts when only the goal is ever asked."""
-    _rules(world)
+    exact_rules(world)
     rules = rules_of(world, is_direct=True)
     return _value(world, build(world, rules, in_order(rules, [rules.goal])), "mean")
 
 
 def value_of_nothing(world: World) -> float:
     """Probability that a visitor converts when nothing is ever asked."""
-    return _value(world, build(world, _rules(world), lambda _: (NOTHING,)), "mean")
+    return _value(world, build(world, exact_rules(world), lambda _: (NOTHING,)), "mean")
 
 
 @lru_cache(maxsize=8)
@@ -77,7 +77,7 @@ def worst_value(world: World) -> float:
 @lru_cache(maxsize=1)
 def everything(world: World) -> Graph:
     """All books that any policy can reach. Large: the last world's is kept."""
-    rules = _rules(world)
+    rules = exact_rules(world)
     return build(world, rules, free_choice(rules))
 
 
@@ -94,7 +94,7 @@ def simulate_value(world: World, decider: Callable[[Clock], Site], n: int, seed:
     return truth.conversion
 
 
-def _rules(world: World) -> Rules:
+def exact_rules(world: World) -> Rules:
     """The guardrails of a world whose truth can be exact."""
     catalog, leaving, timing = world.catalog, world.leaving, world.timing
     refused = unrepresented(catalog)

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Final, Literal, TypeVar
 
 from data.errors import StoreUnavailable
-from data.stores.migrations import check_schema, migrate
+from data.stores.migrations import is_current, migrate
 from data.stores.sqlite_errors import is_busy, unavailable
 
 T = TypeVar("T")
@@ -216,7 +216,7 @@ class Connections:
     def _open_once(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
-            check_schema(connection, self._path)
+            is_complete = is_current(connection, self._path)
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
                 raise StoreUnavailable(
@@ -229,7 +229,8 @@ class Connections:
                 connection.execute("PRAGMA fullfsync = ON")
             for setting in _SETTINGS:
                 connection.execute(setting)
-            migrate(connection, self._path)
+            if not is_complete:
+                migrate(connection, self._path)
         except BaseException:
             connection.close()
             raise

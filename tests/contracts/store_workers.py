@@ -45,19 +45,20 @@ def parts_of(name: str) -> Commit:
     return Commit((visitor(name, state=b"s" * 2_000),), decisions, (event(name, name),))
 
 
-def write_once(store: Store, number: int) -> None:
-    """Writes a visitor of its own."""
-    if store.commit([Commit(visitors=(visitor(f"v-{number}"),))]) != [True]:
-        raise SystemExit("refused")
+def open_and_write(number: int) -> None:
+    """Opens the store of each URL it is told, and writes a visitor of its own to it."""
+    for url in sys.stdin:
+        store = open_store(url.strip(), busy_timeout_s=10.0)
+        print(store.commit([Commit(visitors=(visitor(f"v-{number}"),))]), flush=True)
+        store.close()
 
 
 if __name__ == "__main__":
     name, url, number = sys.argv[1:]
     print("ready", flush=True)
-    if name == "write_once":
-        # Released together, so that they open the new store at the same moment.
-        sys.stdin.readline()
-    works = {"increment": increment, "write_until_killed": write_until_killed, "write_once": write_once}
+    if name == "open_and_write":
+        open_and_write(int(number))
+        sys.exit()
     opened = open_store(url, busy_timeout_s=10.0)
-    works[name](opened, int(number))
+    {"increment": increment, "write_until_killed": write_until_killed}[name](opened, int(number))
     opened.close()

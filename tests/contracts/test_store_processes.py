@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -28,20 +30,25 @@ def test_two_writers_lose_no_increment(url: str) -> None:
 
 
 def test_processes_may_open_a_new_store_at_once(url: str) -> None:
-    workers = [start("write_once", url, number) for number in range(4)]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(start("open_and_write", url, number)) for number in range(4)]
+        tell(workers, "")
+        for number in range(12):
+            assert tell(workers, f"{url}-{number}") == ["[True]\n"] * 4
+        for worker in workers:
+            worker.communicate()
+    for number in range(12):
+        store = open_store(f"{url}-{number}")
+        assert store.counts()["visitors"] == 4
+        store.close()
+
+
+def tell(workers: list[Popen[str]], line: str) -> list[str]:
+    """Tells all workers the same, as nearly at once as can be; what each answers."""
     for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        assert worker.stdin is not None
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    for worker in workers:
-        _, errors = worker.communicate(timeout=60)
-        assert worker.returncode == 0, errors
-    store = open_store(url)
-    assert store.counts()["visitors"] == 4
-    store.close()
+        if line:
+            print(line, file=worker.stdin, flush=True)
+    return [worker.stdout.readline() for worker in workers if worker.stdout is not None]
 
 
 def test_a_killed_writer_leaves_all_it_reported_and_nothing_half(url: str) -> None:

@@ -1,11 +1,13 @@
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from data.errors import BadLog
 from data.log import LogMap, load_map, read_log
+from data.log.schema import COLUMNS
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
@@ -171,3 +173,22 @@ def test_what_is_no_map_is_refused(tmp_path, text, problem):
 def test_a_map_that_does_not_exist_is_said(tmp_path):
     with pytest.raises(BadLog, match="cannot be read"):
         load_map(tmp_path / "map.yaml")
+
+
+@pytest.mark.parametrize("place", ["docs/logs.md", "data/log/mapping.py"])
+def test_the_documented_map_is_one(tmp_path, place):
+    text = (Path(__file__).parents[2] / place).read_text()
+    example = text.split("```yaml\n")[1].split("```")[0]
+    mapping = load_map(write_map(tmp_path, example))
+    assert mapping.columns["context.device"] == "device"
+    assert mapping.times["received_at"].zone == "Europe/Berlin"
+
+
+def test_the_documented_columns_are_those_of_the_schema():
+    table = (Path(__file__).parents[2] / "docs/logs.md").read_text().split("## Rows that")[0]
+    documented = {name for line in table.splitlines() if line.startswith("| `") for name in _names(line)}
+    assert documented == set(COLUMNS) | {"context.<name>", "answers.<name>"}
+
+
+def _names(line):
+    return [cell.strip("` ") for cell in line.split("|")[1].split(",")]

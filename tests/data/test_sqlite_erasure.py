@@ -47,6 +47,21 @@ def test_no_byte_of_an_erased_visitor_is_left(tmp_path: Path) -> None:
     assert all(name.encode() in content for name in names[1::10])
 
 
+def test_deleted_rows_are_overwritten_even_where_the_file_is_not_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "COMPACT_BYTES", 0)
+    path = tmp_path / "store.db"
+    with closing(SqliteStore(path)) as store:
+        for name in ("visitor-one", "visitor-two"):
+            row = visitor(name, state=name.encode())
+            store.commit([Commit((row,), (stored(name, name, audit=name.encode() * 900),), (event(name, name),))])
+        store.erase("visitor-one", T0)
+    content = bytes_of(path)
+    assert b"visitor-one" not in content
+    assert b"visitor-two" in content
+
+
 def test_a_large_file_is_rewritten_by_compaction_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "COMPACT_BYTES", 0)
     path = tmp_path / "store.db"

@@ -50,7 +50,7 @@ def test_a_locked_store_is_unavailable_within_its_time(
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match=r"store\.db is locked.*200 ms"):
             use(store)
-        assert 0.1 < time.monotonic() - started < 0.6
+        assert 0.15 < time.monotonic() - started < 2.0
         assert store.visitors(["v-1"]) == {}
         other.execute("ROLLBACK")
     assert write(store) == [True]
@@ -67,15 +67,16 @@ def test_a_file_held_exclusively_cannot_even_be_read(path: Path, monkeypatch: py
             SqliteStore(path, busy_timeout_s=0.05)
 
 
-def test_a_short_lock_is_waited_for(store: SqliteStore, path: Path) -> None:
+def test_a_short_lock_is_waited_for(path: Path) -> None:
     holder = "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
     holder += (
         "c.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\ntime.sleep(0.08)\nc.execute('COMMIT')\nc.close()"
     )
     with subprocess.Popen([sys.executable, "-c", holder, str(path)], text=True, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        assert write(store) == [True]
+        with closing(SqliteStore(path, busy_timeout_s=10.0)) as store:
+            assert process.stdout.readline() == "held\n"
+            assert write(store) == [True]
 
 
 def test_what_cannot_be_stored_stores_nothing_of_its_group(store: SqliteStore) -> None:

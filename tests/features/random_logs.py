@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from hypothesis import strategies as st
 
-from data.domain import DAY, EVENT_TYPES, SECOND, Ask, Catalog, Decision, Event
+from data.domain import EVENT_TYPES, SECOND, Ask, Catalog, Decision, Event, Feature, FeatureValue
 from features.state import JourneyState, Scopes, advance, as_of, fold, is_repeated_conversion, show
 from features.summary import Summary, summarize
 
@@ -24,10 +24,26 @@ CATALOG = Catalog(
     session_gap_s=10,
     conversion_window_s=60,
     signals=("page", "cart"),
+    context=(
+        Feature("device", "category", ("desktop", "mobile")),
+        Feature("referrer", "category"),
+        Feature("basket", "number", minimum=0),
+        Feature("member", "boolean"),
+    ),
+    answers=(Feature("skin", "category", ("dry", "oily")), Feature("age", "number")),
 )
 SCOPES = Scopes.of(CATALOG)
 Item = Decision | Event
 START = 1_700_000_000 * SECOND
+
+CONTEXTS: Sequence[dict[str, FeatureValue]] = (
+    {},
+    {"device": "mobile", "referrer": "search", "basket": 12.5},
+    {"device": "fridge", "referrer": "rare", "basket": -1},
+    {"referrer": "", "member": True, "basket": "3"},
+    {"device": 7, "member": "false", "basket": 10**400},
+)
+ANSWERS: Sequence[dict[str, FeatureValue]] = ({}, {"skin": "dry"}, {"skin": "blue", "age": 40}, {"age": True})
 
 _WAITS = (0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 10, 11, 30, 61, 13 * 3_600)
 _DELAYS = (0, 0, 0, 0, 0, 1, 7, 12, 65, -3)
@@ -42,13 +58,44 @@ class StandIn:
     merges: tuple[tuple[int, int, int], ...]
 
 
+STEPS = st.tuples(
+    st.sampled_from((*_TYPES, "signal", "merged")), st.integers(0, 999), st.integers(0, 999), st.integers(0, 99)
+)
+
+
 @st.composite
-def logs(draw: Callable[..., object], n_visitors: int = 3, max_size: int = 40) -> list[Item]:
-    """The items of a log, in order of arrival."""
-    types = st.sampled_from((*_TYPES, "signal", "merged") if n_visitors > 1 else (*_TYPES, "signal"))
-    number = st.integers(0, 10**6)
-    steps = draw(st.lists(st.tuples(types, number, number, number), max_size=max_size))
-    return arrange_items(_items(steps, n_visitors))  # type: ignore[arg-type]
+def logs(draw: st.DrawFn, *, has_merges: bool = True, max_size: int = 40) -> list[Item]:
+    """The items of a log of up to four visitors, in order of arrival; sometimes nothing is late in it."""
+    steps = draw(st.lists(STEPS, max_size=max_size))
+    n_visitors = draw(st.integers(2, 4)) if has_merges else draw(st.integers(1, 4))
+    is_punctual = draw(st.booleans())
+    return items_of_steps(steps, n_visitors, has_merges=has_merges, is_punctual=is_punctual)
+
+
+def items_of_steps(
+    steps: Sequence[tuple[str, int, int, int]],
+    n_visitors: int,
+    *,
+    has_merges: bool = True,
+    is_punctual: bool = False,
+    start: int = START,
+) -> list[Item]:
+    """The items that random numbers stand for, in order of arrival, the first one at ``start`` or later."""
+    items: list[Item] = []
+    now = start
+    for i, (kind, a, b, c) in enumerate(steps):
+        now += _WAITS[b % len(_WAITS)] * SECOND
+        visitor, ask = f"v{a % n_visitors}", ("quiz", "save", "buy", "buy", "gone")[a // n_visitors % 5]
+        at = now if is_punctual else now - _DELAYS[c % len(_DELAYS)] * SECOND
+        luck = b // len(_WAITS)
+        if kind == "shown":
+            items.append(_decision(f"d{now}-{i}", visitor, ask, (at, now), luck))
+        elif kind == "merged" and has_merges:
+            gone = f"v{(a + 1 + luck % (n_visitors - 1)) % n_visitors}"
+            items.append(Event(visitor, "merged", at, now, "shop", event_id=f"e{now}-{i}", from_id=gone))
+        elif kind != "merged":
+            items.append(_event(kind, visitor, ask, (at, now), luck))
+    return arrange_items(items)
 
 
 def arrange_items(items: Sequence[Item]) -> list[Item]:
@@ -67,22 +114,25 @@ def stand_in(items: Sequence[Item]) -> StandIn:
             into, gone = merged[order]
             histories[into] = sorted(histories.get(into, []) + histories.pop(gone, []))
         history = histories.setdefault(owners[order], [])
-        rows.append(_row(item) | {"order": order, "owner": owners[order], "is_repeat": _is_repeat(items, history, item)})
+        rows.append(
+            _row(item) | {"order": order, "owner": owners[order], "is_repeat": _is_repeat(items, history, item)}
+        )
         history.append(order)
     return StandIn(pl.DataFrame(rows, schema=_SCHEMA), tuple(merges))
 
 
-def expected(items: Sequence[Item]) -> Summary:
+def expected(items: Sequence[Item], catalog: Catalog = CATALOG) -> Summary:
     """What the fold says each decision saw: the definition, in the slowest words."""
     states, nows = [], []
+    scopes = Scopes.of(catalog)
     for i, item in enumerate(items):
         if isinstance(item, Decision):
             known = [other for other in items[:i] if other.received_at <= item.at]
             one = _one_with(item.visitor_id, known)
-            state = fold((other for other in known if other.visitor_id in one), SCOPES)
-            states.append(as_of(state, item.at, SCOPES))
+            state = fold((other for other in known if other.visitor_id in one), scopes)
+            states.append(as_of(state, item.at, scopes))
             nows.append(item.at)
-    return summarize(states, nows, CATALOG)
+    return summarize(states, nows, catalog)
 
 
 _SCHEMA = {
@@ -102,38 +152,31 @@ _SCHEMA = {
 }
 
 
-def _items(steps: Sequence[tuple[str, int, int, int]], n_visitors: int) -> list[Item]:
-    items: list[Item] = []
-    now = START
-    for i, (kind, a, b, c) in enumerate(steps):
-        now += _WAITS[b % len(_WAITS)] * SECOND
-        visitor = f"v{a % n_visitors}"
-        at = now - _DELAYS[c % len(_DELAYS)] * SECOND
-        ask = ("quiz", "save", "buy", "buy", "gone")[a // n_visitors % 5]
-        if kind == "shown":
-            items.append(_decision(i, visitor, ask, at, now, b // len(_WAITS)))
-        elif kind == "merged":
-            gone = f"v{(a + 1 + b % (n_visitors - 1)) % n_visitors}"
-            items.append(Event(visitor, kind, at, now, "shop", from_id=gone))
-        else:
-            items.append(_event(kind, visitor, ask, at, now, b // len(_WAITS)))
-    return items
+def _decision(decision_id: str, visitor: str, ask: str, times: tuple[int, int], luck: int) -> Decision:
+    at, now = times
+    return Decision(
+        decision_id,
+        visitor,
+        "shop",
+        at,
+        at if luck % 2 and at < now else now,
+        None if luck % 6 == 0 else ask,
+        None,
+        None,
+        "baseline",
+        channel=("web", "email", "fax")[luck % 3],
+        context=CONTEXTS[luck % len(CONTEXTS)],
+        answers=ANSWERS[luck % len(ANSWERS)],
+        shown_at=now - luck % 3 * SECOND if luck % 5 == 0 and at < now else None,
+    )
 
 
-def _decision(i: int, visitor: str, ask: str, at: int, now: int, luck: int) -> Decision:
-    ask_id = None if luck % 6 == 0 else ask
-    shown_at = now - luck % 3 * SECOND if luck % 5 == 0 else None
-    received_at = at if luck % 2 and at < now else now
-    return Decision(f"d{i}", visitor, "shop", at, received_at, ask_id, None, None, "baseline", shown_at=shown_at)
-
-
-def _event(kind: str, visitor: str, ask: str, at: int, now: int, luck: int) -> Event:
+def _event(kind: str, visitor: str, ask: str, times: tuple[int, int], luck: int) -> Event:
     is_answer = kind in ("accepted", "declined", "ignored")
     return Event(
         visitor,
         kind,  # type: ignore[arg-type]
-        at,
-        now,
+        *times,
         "shop",
         ask_id=ask if is_answer else None,
         signal=("page", "cart", "other")[luck % 3] if kind == "signal" else None,
@@ -208,6 +251,3 @@ def _row(item: Item) -> dict[str, object]:
     if isinstance(item, Decision):
         return row | {"shown_at": item.shown_at}
     return row | {"signal": item.signal, "order_id": item.order_id, "from_id": item.from_id}
-
-
-DAY_LONG = DAY

@@ -111,7 +111,7 @@ def asks(ask_id: str) -> st.SearchStrategy[Ask]:
         max_shows=st.sampled_from([None, None, 1, 2]),
         after_decline_s=_durations,
         consent=st.sampled_from([None, None, "email_marketing"]),
-        active_from=st.sampled_from([None, None, at_minute(10), at_minute(2_000)]),
+        active_from=st.sampled_from([None, None, at_minute(10), at_minute(25)]),
         active_until=st.sampled_from([None, None, at_minute(30), at_minute(9_000)]),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 from data.domain import SECOND, Ask, Catalog, Feature, Limits
@@ -45,6 +46,7 @@ class Shop:
     now: int = START
     secret: bytes = b"secret"
     store: MemoryStore = field(default_factory=MemoryStore)
+    random: Random = field(default_factory=lambda: Random(1))
     live: LiveJourney = field(init=False)
     site: LocalSite = field(init=False)
 
@@ -53,7 +55,7 @@ class Shop:
 
     def go_live(self, live: LiveJourney) -> None:
         self.live = live
-        self.site = LocalSite(self.store, live, self.secret, lambda: self.now)
+        self.site = LocalSite(self.store, live, self.secret, lambda: self.now, self.random.randbytes)
 
     def ask(self, visitor_id: str | None = "v", **fields: Any) -> dict[str, Any]:
         return self.site.next_ask({"visitor_id": visitor_id, **fields})

@@ -43,7 +43,13 @@ def test_the_same_decision_id_may_be_asked_again_with_a_trace() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"channel": "chat"}, {"context": {"device": "mobile"}}, {"exclude": ["quiz"]}, {"deferred": True}, {"history": []}],
+    [
+        {"channel": "chat"},
+        {"context": {"device": "mobile"}},
+        {"exclude": ["quiz"]},
+        {"deferred": True},
+        {"history": []},
+    ],
 )
 def test_the_same_decision_id_with_other_fields_is_a_conflict(changed: dict[str, object]) -> None:
     shop = Shop()
@@ -142,7 +148,7 @@ def test_arms_are_sticky_disjoint_and_of_the_stated_size() -> None:
 
 def test_a_changed_share_applies_to_new_episodes_only() -> None:
     shop = Shop()
-    shop.walk("v", "accepted")
+    shop.walk("v", "declined")
     shop.go_live(replace(shop.live, catalog=shop_catalog(holdout=(Holdout(1.0, "none"),))))
     assert shop.ask()["policy"]["name"] == "baseline"
     shop.now += 8 * 24 * HOUR

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from data.domain import Exploration
 from data.errors import BadBundle, BadInput
 from features.spec import spec_of
 from policy.bundle import load_bundle, save_bundle
@@ -25,7 +26,9 @@ from policy.policies import Model
 from policy.scorers import ConstantScorer
 from tests.policy.guardrail_cases import a_catalog, an_ask
 
-CATALOG = a_catalog(*(an_ask(f"ask-{i}", effort=i % 5) for i in range(12)))
+CATALOG = replace(
+    a_catalog(*(an_ask(f"ask-{i}", effort=i % 5) for i in range(12))), exploration=Exploration(floor=0.05, loss=0.3)
+)
 SCORER = ConstantScorer(
     tuple(ask.id for ask in CATALOG.asks),
     values={ask.id: 1 / (7 + 3 * i % 11) for i, ask in enumerate(CATALOG.asks)},
@@ -97,7 +100,7 @@ def test_the_digest_is_that_of_the_manifest_and_the_version_the_label_given(save
 def test_the_same_content_has_the_same_digest(tmp_path: Path) -> None:
     digests = {load_bundle(save(tmp_path / name)).digest for name in ("one", "two")}
     assert len(digests) == 1
-    assert load_bundle(save(tmp_path / "three", explorer=replace(EXPLORER, loss=0.4))).digest not in digests
+    assert load_bundle(save(tmp_path / "three", explorer=replace(EXPLORER, steps=9))).digest not in digests
 
 
 def test_probabilities_are_bit_identical_after_loading(saved: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.domain import Exploration
 from features.state import AskMemory, JourneyState
 from policy.baseline import baseline_ask
 from policy.candidates import NOTHING, Candidates
@@ -128,8 +130,15 @@ def test_a_model_tells_its_scores_and_the_others_have_none() -> None:
 
 def test_a_model_follows_its_asks_into_another_catalog() -> None:
     model = Model(ConstantScorer(("a", "b"), {"a": 0.1, "b": 0.9}), Greedy())
-    turned = model.for_catalog(a_catalog(an_ask("b"), an_ask("new"), an_ask("a")))
-    assert probabilities(turned, one_group(3)) == [1.0, 0.0, 0.0]
+    catalog = replace(a_catalog(an_ask("b"), an_ask("new"), an_ask("a")), exploration=Exploration(floor=0.0))
+    assert probabilities(model.for_catalog(catalog), one_group(3)) == [1.0, 0.0, 0.0]
+
+
+def test_how_much_to_explore_is_the_catalogs_to_say() -> None:
+    scorer = ConstantScorer(("a", "b"), {"a": 0.1, "b": 0.9})
+    catalog = replace(a_catalog(an_ask("a"), an_ask("b")), exploration=Exploration(floor=0.2, loss=0.1))
+    assert Model(scorer, Greedy(0.5)).for_catalog(catalog).explorer == Greedy(0.2)
+    assert Model(scorer, InverseGap(0.9, 4)).for_catalog(catalog).explorer == InverseGap(0.1, 4, 0.2)
 
 
 def test_policies_that_know_no_ask_are_the_same_for_every_catalog() -> None:

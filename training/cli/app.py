@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input, 3 a part is un
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -37,8 +40,19 @@ class NoError(SmallyesError):
     """Not an error: the answer of a command is no (exit code 1)."""
 
 
+class ReaderGoneError(SmallyesError):
+    """Not an error: whoever read our output has seen enough, as in ``smallyes ... | head``."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; a closed pipe is taken here, as click would end the process with exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Names in the order in which a newcomer meets them."""
@@ -62,37 +76,54 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run(given))
+    code = run(given)
+    _let_go_of_output()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs a command line; returns its exit code."""
-    is_debug = "--debug" in arguments
     try:
         cli.main(args=list(arguments), prog_name="smallyes", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.UsageError as error:
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except ReaderGoneError:
+        return DONE
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return WRONG_USE
     except click.ClickException as error:
-        error.show()
+        click.echo(_usage_text(error), err=True)
         return WRONG_USE
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
     except NoError as answer:
         if str(answer):
-            click.echo(str(answer), err=True)
+            click.echo(f"smallyes: {answer}", err=True)
         return NO
-    except BrokenPipeError:
-        # The reader of our output went away, as in ``smallyes ... | head``.
-        sys.stderr.close()
-        return DONE
     except Exception as error:
-        if is_debug:
-            raise
+        if "--debug" in arguments:
+            traceback.print_exc()
         return _explain(error)
     return DONE
+
+
+def _usage_text(error: click.ClickException) -> str:
+    """What is wrong with a command line, in one paragraph, and where to read how it is used."""
+    context = getattr(error, "ctx", None)
+    name = "smallyes" if context is None else context.command_path
+    problem = error.format_message().rstrip(".").replace("\n", " ")
+    return f"{name}: {problem}. How it is used: {name} --help"
+
+
+def _let_go_of_output() -> None:
+    """Writes out what waits; where nobody takes it any more, Python must not complain about that at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            except (OSError, io.UnsupportedOperation):
+                continue
 
 
 def _explain(error: Exception) -> int:
@@ -113,3 +144,7 @@ def _explain(error: Exception) -> int:
         err=True,
     )
     return UNAVAILABLE
+
+
+if __name__ == "__main__":
+    main()

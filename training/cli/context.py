@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 from rich.console import Console
@@ -22,6 +22,9 @@ from data.stores.protocol import Store
 from data.workspace import Workspace, find_workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+FILE_WIDTH: Final = 120
+"""Columns of output that does not go to a terminal."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Session:
         elif isinstance(text, str):
             click.echo(text)
         else:
-            text(Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+            text(_console())
 
     @contextmanager
     def progress(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -77,6 +80,21 @@ class Session:
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
             task = bars.add_task(label, total=total)
             yield lambda done: bars.update(task, completed=done)
+
+
+class _Output(Console):
+    """A console that leaves it to the command line what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich, which would end the process with exit code 1."""
+        raise BrokenPipeError
+
+
+def _console() -> Console:
+    """Where answers for people go: as wide as the terminal, and wide enough for every table in a file or a pipe."""
+    if sys.stdout.isatty():
+        return _Output(highlight=False)
+    return _Output(highlight=False, soft_wrap=True, width=FILE_WIDTH)
 
 
 def common_options(function: F) -> F:

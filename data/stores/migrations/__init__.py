@@ -13,25 +13,27 @@ from importlib.resources import files
 from data.errors import StoreUnavailable
 
 
-def check_schema(connection: sqlite3.Connection, path: str) -> None:
-    """Checks that a database is one of ours, or still empty, before anything is written to it.
+def is_current(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether a database has the newest schema; looks before anything is written to it.
 
     Raises:
         StoreUnavailable: the file belongs to another program or to a newer version of this one.
         sqlite3.Error: the database cannot be read.
     """
-    _missing(connection, path)
+    # In one transaction: another process may make the schema between two looks.
+    connection.execute("BEGIN")
+    missing = _missing(connection, path)
+    connection.execute("COMMIT")
+    return not missing
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Brings a database to the newest schema; several processes may do so at once.
 
     Raises:
-        StoreUnavailable: see ``check_schema``.
+        StoreUnavailable: see ``is_current``.
         sqlite3.Error: the database cannot be written; nothing was changed once the connection is closed.
     """
-    if not _missing(connection, path):
-        return
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have been faster: what is missing is known only now, under the lock.
     for number, script in _missing(connection, path):
@@ -46,12 +48,12 @@ def _missing(connection: sqlite3.Connection, path: str) -> list[tuple[int, str]]
     scripts = _scripts()
     if version > len(scripts):
         raise StoreUnavailable(
-            f"{path} was written by a newer version of smallyes: its schema is number {version}, "
+            f"store: {path} was written by a newer version of smallyes: its schema is number {version}, "
             f"this version reads up to {len(scripts)}. Install that newer version, or use another store."
         )
     if version == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None:
         raise StoreUnavailable(
-            f"{path} is the SQLite database of another program; nothing was written to it. "
+            f"store: {path} is the SQLite database of another program; nothing was written to it. "
             "Correct the store URL: allowed are a smallyes store and a file that does not exist yet."
         )
     return list(scripts[version:])
