@@ -60,6 +60,8 @@ def weigh(live: LiveJourney, situation: Situation, serve: Served) -> Weighed:
     blocked = live.guards.first_blocks(situation)
     withheld = tuple(ask_id for ask_id, block in blocked.items() if block.guardrail in live.guards.request_rules)
     eligible = eligible_asks(live, situation, serve, blocked)
+    if serve.is_direct and live.catalog.goal in eligible:
+        blocked.pop(live.catalog.goal, None)
     candidates = candidates_of(live.catalog, situation.state, eligible)
     try:
         if serve.rows is not None:

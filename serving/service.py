@@ -72,6 +72,8 @@ class SmallYes:
         """Looks once, before any worker starts, whether the workspace can be served."""
         try:
             workspace = workspace_of(os.environ)
+            # Workers are started elsewhere: in the folder of the code.
+            os.environ[WORKSPACE_VARIABLE] = str(workspace.root)
             workspace.secret()
             store = open_store(workspace.store_url, sync=workspace.settings.store.sync)
             try:

@@ -31,7 +31,7 @@ from policy.live import LiveJourney, LivePolicy
 from policy.replay import replay
 from tests.journeys.services import served
 
-CHUNK = 500
+CHUNKS = 30
 SEED = 11
 
 
@@ -95,7 +95,7 @@ def _drive(workspace: Workspace, world: Any, n: int) -> int:
                 stage = 2
             seed += 1
             options = DriveOptions(is_stamped=False)
-            drive(world, site, n_visitors=CHUNK, seed=seed, started_at=now(), options=options)
+            drive(world, site, n_visitors=max(5, n // CHUNKS // 4), seed=seed, started_at=now(), options=options)
             print(f"{site.n_decisions} decisions", file=sys.stderr, flush=True)
     return site.n_decisions
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -124,14 +124,15 @@ def values(world: World, graph: Graph, how: How) -> Iterator[tuple[tuple[int, in
     tables = tables_of(world)
     goal = world.catalog.position[world.catalog.goal]
     next_visit: FloatArray | None = None
+    after: list[FloatArray] = []
     for (visit, step), layer in reversed(graph.items()):
         leaving = left_with(tables, layer, next_visit)
-        if step == world.leaving.max_steps:
-            goes_on = leaving
-        else:
-            goes_on = _layer_values(tables, layer, (goes_on, ahead, leaving), goal, how)
+        goes_on = leaving
+        if step < world.leaving.max_steps:
+            goes_on = _layer_values(tables, layer, _Ahead(after, leaving), goal, how)
             yield (visit, step), goes_on
-        ahead = leaving
+        stay = tables.stay[:, :, None]
+        after = [stay[:, i] * goes_on + (1.0 - stay[:, i]) * leaving for i in range(len(ANSWERS))]
         if step == 0:
             next_visit = goes_on
 
@@ -145,9 +146,14 @@ def left_with(tables: Tables, layer: Layer, next_visit: FloatArray | None) -> Fl
     return late + (1.0 - late) * back * (next_visit @ tables.between.T)[:, layer.returns]
 
 
-def _layer_values(
-    tables: Tables, layer: Layer, ahead: tuple[FloatArray, FloatArray, FloatArray], goal: int, how: How
-) -> FloatArray:
+class _Ahead(NamedTuple):
+    """Values (types, books, hidden): of the next layer by answer given, and of leaving with a book of this one."""
+
+    after: list[FloatArray]
+    leaving: FloatArray
+
+
+def _layer_values(tables: Tables, layer: Layer, ahead: _Ahead, goal: int, how: How) -> FloatArray:
     start = {"mean": 0.0, "max": -np.inf, "min": np.inf}[how]
     total = np.full((len(tables.start), len(layer.books), tables.start.shape[1]), start)
     for move in layer.moves:
@@ -159,21 +165,16 @@ def _layer_values(
     return total
 
 
-def _worth(
-    tables: Tables, layer: Layer, move: Move, ahead: tuple[FloatArray, FloatArray, FloatArray], goal: int
-) -> FloatArray:
+def _worth(tables: Tables, layer: Layer, move: Move, ahead: _Ahead, goal: int) -> FloatArray:
     """Probability of converting when the move's ask is shown: (types, rows, hidden)."""
-    goes_on, leaving, leaving_now = ahead
 
     def then(answer: int) -> FloatArray:
-        stay = tables.stay[:, answer, None]
-        rows = move.nexts[answer]
-        worth = stay * goes_on[:, rows] + (1.0 - stay) * leaving[:, rows]
-        moved: FloatArray = worth @ tables.after[answer, :, max(move.ask, 0)].transpose(0, 2, 1)
+        moves = tables.after[answer, :, max(move.ask, 0)].transpose(0, 2, 1)
+        moved: FloatArray = ahead.after[answer][:, move.nexts[answer]] @ moves
         return moved
 
     if move.ask == STOP:
-        stopped: FloatArray = leaving_now[:, move.rows] @ tables.until_left[layer.step].transpose(0, 2, 1)
+        stopped: FloatArray = ahead.leaving[:, move.rows] @ tables.until_left[layer.step].transpose(0, 2, 1)
         return stopped
     if move.ask == NOTHING:
         return then(_NOTHING_ANSWER)

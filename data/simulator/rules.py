@@ -70,6 +70,7 @@ class Rules:
         self._marks = [sum((ask.id in asks) << bit for bit, asks in enumerate(setting)) for ask in self.asks]
         self._efforts = sorted({ask.effort for ask in self.asks})
         self._highest = self._efforts[-1]
+        self._eligible: dict[tuple[float, int, float, int], tuple[int, ...]] = {}
 
     def start(self) -> Memory:
         """The memory of a visitor never seen before."""
@@ -87,7 +88,13 @@ class Rules:
         """Indices of the asks that may be asked now, in catalog order, without the null ask."""
         if memory.session is None:
             return ()
-        below, (_, shows, reach, accepted, _) = memory.session[2], memory
+        key = (memory.session[2], memory.shows, memory.reach, memory.accepted)
+        found = self._eligible.get(key)
+        if found is None:
+            found = self._eligible[key] = self._find_eligible(*key)
+        return found
+
+    def _find_eligible(self, below: float, shows: int, reach: float, accepted: int) -> tuple[int, ...]:
         out = []
         for i, ask in enumerate(self.asks):
             if (shows >> (_BITS * i)) & _CLOSED == _CLOSED or i in self._banned:

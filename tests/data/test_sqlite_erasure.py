@@ -62,7 +62,7 @@ def test_deleted_rows_are_overwritten_even_where_the_file_is_not_rewritten(
     assert b"visitor-two" in content
 
 
-def test_a_large_file_is_rewritten_by_compaction_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compaction_removes_what_moving_rows_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "COMPACT_BYTES", 0)
     path = tmp_path / "store.db"
     names = [f"visitor{i:05}x" for i in range(200)]
@@ -70,9 +70,7 @@ def test_a_large_file_is_rewritten_by_compaction_only(tmp_path: Path, monkeypatc
         fill(store, names)
         for name in names[::2]:
             store.erase(name, T0)
-        before = path.stat().st_size
         store.compact()
-        assert path.stat().st_size < before
         assert store.counts()["visitors"] == 100
     content = bytes_of(path)
     assert not [name for name in names[::2] if name.encode() in content]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ CATALOG = Catalog(
         Ask("buy", "Buy", "purchase", 8, gives=5, stage="decision", requires=("quiz", "save"), cost=0.3),
     ),
     session_gap_s=10,
-    conversion_window_s=60,
+    conversion_window_s=20,
     signals=("page", "cart"),
     context=(
         Feature("device", "category", ("desktop", "mobile")),
@@ -45,8 +46,9 @@ CONTEXTS: Sequence[dict[str, FeatureValue]] = (
 )
 ANSWERS: Sequence[dict[str, FeatureValue]] = ({}, {"skin": "dry"}, {"skin": "blue", "age": 40}, {"age": True})
 
-_WAITS = (0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 10, 11, 30, 61, 13 * 3_600)
-_DELAYS = (0, 0, 0, 0, 0, 1, 7, 12, 65, -3)
+_WAITS = (0, 1, 2, 4, 5, 0, 1, 2, 5, 10, 9, 10, 15, 20, 21, 13 * 3_600)
+"""Sums of these often meet a session's gap or an episode's window exactly; the first half never does alone."""
+_DELAYS = (0, 0, 0, 0, 0, 1, 5, 10, 20, -3)
 _TYPES = ("shown", "shown", "shown", "accepted", "accepted", "declined", "declined", "ignored", "converted", "left")
 
 
@@ -64,12 +66,31 @@ STEPS = st.tuples(
 
 
 @st.composite
-def logs(draw: st.DrawFn, *, has_merges: bool = True, max_size: int = 40) -> list[Item]:
-    """The items of a log of up to four visitors, in order of arrival; sometimes nothing is late in it."""
-    steps = draw(st.lists(STEPS, max_size=max_size))
+def logs(draw: st.DrawFn, *, has_merges: bool = True) -> list[Item]:
+    """The items of a small log of up to four visitors, in order of arrival; sometimes nothing is late in it."""
+    steps = draw(st.lists(STEPS, max_size=40))
     n_visitors = draw(st.integers(2, 4)) if has_merges else draw(st.integers(1, 4))
     is_punctual = draw(st.booleans())
     return items_of_steps(steps, n_visitors, has_merges=has_merges, is_punctual=is_punctual)
+
+
+def dense_log(seed: int) -> list[Item]:
+    """The items of a larger log, one of several moods: hurried or not, punctual or not, merged or not."""
+    rng = random.Random(seed)
+    n_visitors = rng.choice((1, 1, 2, 3))
+    kinds = (*_TYPES, "signal") + ("merged",) * (n_visitors > 1)
+    longest_wait = rng.choice((8, 15, 16))
+    lateness = rng.choice((0, 0.1, 0.5))
+    steps = [
+        (
+            rng.choice(kinds),
+            rng.randrange(999),
+            rng.randrange(60) * len(_WAITS) + rng.randrange(longest_wait),
+            rng.randrange(99) if rng.random() < lateness else 0,
+        )
+        for _ in range(rng.choice((10, 30, 60)))
+    ]
+    return items_of_steps(steps, n_visitors)
 
 
 def items_of_steps(

@@ -14,7 +14,17 @@ from features import lowering
 from features.lowering import lower
 from features.state import RECENT_SHOWS
 from features.summary import SCALARS, Summary
-from tests.features.random_logs import CATALOG, START, STEPS, arrange_items, expected, items_of_steps, logs, stand_in
+from tests.features.random_logs import (
+    CATALOG,
+    START,
+    STEPS,
+    arrange_items,
+    dense_log,
+    expected,
+    items_of_steps,
+    logs,
+    stand_in,
+)
 from tests.log_strategies import CATALOG as OTHER_CATALOG
 from tests.log_strategies import JOURNEYS, log_frame
 
@@ -48,10 +58,17 @@ def event(visitor: str, kind: str, at: int, received: int | None = None, **more:
     return Event(visitor, kind, START + at * SECOND, received_at, "shop", **more)  # type: ignore[arg-type]
 
 
-@settings(max_examples=250, deadline=None)
-@given(logs(max_size=60))
+@settings(max_examples=150, deadline=None)
+@given(logs())
 def test_lowering_equals_the_fold(items):
     assert_equal(lower(stand_in(items), CATALOG).summary, expected(items))
+
+
+@pytest.mark.parametrize("hundred", range(4))
+def test_lowering_equals_the_fold_of_dense_logs(hundred):
+    for seed in range(100 * hundred, 100 * (hundred + 1)):
+        items = dense_log(seed)
+        assert_equal(lower(stand_in(items), CATALOG).summary, expected(items))
 
 
 @settings(max_examples=60, deadline=None)
@@ -148,7 +165,7 @@ def test_a_conversion_that_both_merged_histories_report_is_one():
 
 
 def test_an_episode_ends_with_its_window_and_the_next_begins():
-    summary = lower(stand_in([shown("v", 0), shown("v", 59), shown("v", 60), shown("v", 61)]), CATALOG).summary
+    summary = lower(stand_in([shown("v", 0), shown("v", 19), shown("v", 20), shown("v", 21)]), CATALOG).summary
     assert summary.n_episodes.tolist() == [0, 1, 1, 2]
     assert summary.episode_shown.tolist() == [0, 1, 0, 1]
 

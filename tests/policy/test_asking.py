@@ -129,7 +129,9 @@ def test_a_deterministic_holdout_does_not_explore(policy: str, first: str | None
 
 def test_the_direct_arm_is_exempt_from_effort_rules_only() -> None:
     shop = Shop(replace(limited(max_effort_step=4), holdout=(Holdout(1.0, "direct"),)))
-    assert shop.ask("a")["ask"]["id"] == "purchase"
+    decision = shop.ask("a", trace=True)
+    assert decision["ask"]["id"] == "purchase"
+    assert "purchase" not in [row["ask_id"] for row in decision["blocked"]]
     assert shop.ask("b", exclude=["purchase"])["ask"] is None
 
 

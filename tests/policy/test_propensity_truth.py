@@ -75,10 +75,9 @@ def test_stated_probabilities_are_frequencies() -> None:
     rng = np.random.default_rng(7)
     worst, arms = 1.0, set()
     for shop, request in requests(rng):
-        stated = {
-            row["ask_id"]: row["propensity"] for row in shop.site.next_ask({**request, "trace": True})["candidates"]
-        }
-        blocked = {row["ask_id"] for row in shop.site.next_ask({**request, "trace": True})["blocked"]} - stated.keys()
+        traced = shop.site.next_ask({**request, "trace": True})
+        stated = {row["ask_id"]: row["propensity"] for row in traced["candidates"]}
+        blocked = {row["ask_id"] for row in traced["blocked"]}
         drawn: Counter[str | None] = Counter()
         for redraw in range(N_REDRAWS):
             decision = shop.site.next_ask({**request, "decision_id": f"{request['visitor_id']}-{redraw}"})

@@ -91,11 +91,8 @@ def act(shop: Shop, rng: np.random.Generator, open_ids: list[str]) -> None:
             merge(shop, visitor, f"v{rng.integers(4)}x")
             return
         shop.tell({"type": event, "visitor_id": visitor, "journey": "shop", "signal": "page_view"})
-    shop.now += int(
-        rng.choice(
-            [0, 1, 5 * SECOND, MINUTE, 11 * MINUTE, 130 * MINUTE, -MINUTE], p=[0.2, 0.1, 0.2, 0.3, 0.1, 0.05, 0.05]
-        )
-    )
+    pauses = [0, 1, 5 * SECOND, MINUTE, 11 * MINUTE, 130 * MINUTE, -MINUTE]
+    shop.now += int(rng.choice(pauses, p=[0.2, 0.1, 0.2, 0.3, 0.1, 0.05, 0.05]))
 
 
 @settings(max_examples=40, deadline=None)

@@ -26,6 +26,6 @@ def command(session: Session, logs: Sequence[str], mapping: Path | None, now_tex
     catalog = session.catalog(session.workspace())
     log, arrivals = read_arrivals(logs, catalog, mapping, now_text)
     result = funnel(episodes_of(arrivals, catalog, now=log.now), catalog, by=by)
-    tell_left_out(log, arrivals)
+    tell_left_out(log, arrivals, catalog)
     answer = {**result.to_json(), "left_out": left_out(log, arrivals)}
     session.answer(answer, lambda console: render(result, console))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -14,10 +14,12 @@ from data.errors import BadInput
 
 if TYPE_CHECKING:
     from data.arrivals import Arrivals
-
     from data.log import Log
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+REASONS: Final = 10
+"""Most reasons, or names, that a note lists."""
 
 
 def log_options(function: F) -> F:
@@ -54,7 +56,6 @@ def read_arrivals(
         BadLog: the log cannot be used.
     """
     from data.arrivals import arrange
-
     from data.log import read_log
 
     log = read_log(logs, journey=catalog.journey, mapping=mapping, now=instant(now_text))
@@ -74,8 +75,10 @@ def left_out(log: Log, arrivals: Arrivals) -> dict[str, int]:
     return {name: n for name, n in counts.items() if n}
 
 
-def tell_left_out(log: Log, arrivals: Arrivals) -> None:
-    """Says on standard error what was left out; nothing where nothing was."""
+def tell_left_out(log: Log, arrivals: Arrivals, catalog: Catalog) -> None:
+    """Says on standard error what was left out, and which asks the catalog does not know."""
+    from data.log import unknown_asks
+
     for note in log.notes:
         click.echo(f"note: {note}", err=True)
     counts = left_out(log, arrivals)
@@ -83,3 +86,11 @@ def tell_left_out(log: Log, arrivals: Arrivals) -> None:
         parts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items())
         where = f" (quarantine: {log.quarantine_path})" if log.quarantine_path is not None else ""
         click.echo(f"note: left out of {log.n_read} rows: {parts}{where}", err=True)
+        for reason, n in arrivals.set_aside["reason"].value_counts(sort=True).head(3).iter_rows():
+            click.echo(f"note: set aside {n}: {reason}", err=True)
+    unknown = unknown_asks(log.frame, catalog)
+    if unknown:
+        names = ", ".join(list(unknown)[:REASONS]) + (
+            f" and {len(unknown) - REASONS} more" if len(unknown) > REASONS else ""
+        )
+        click.echo(f"note: the log names asks that the catalog of {catalog.journey} does not have: {names}", err=True)
