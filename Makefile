@@ -32,7 +32,7 @@ check: setup
 lock: setup
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --upgrade -o requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --extra serving --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile requirements-serving.in --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --upgrade -o requirements-serving.lock
 
 clean:

@@ -3,7 +3,8 @@
     python benchmarks/store.py [--decisions 20000] [--visitors 5000] [--folder DIR]
 
 One decision here is what the service does for one: read the visitor, then commit the decision together with the
-visitor's new state. Ratios carry over to another machine; microseconds do not.
+visitor's new state. Percentiles are of calls, a whole group each. Ratios carry over to another machine; microseconds
+do not, and on a busy machine only the CPU's.
 """
 
 from __future__ import annotations
@@ -13,16 +14,27 @@ import random
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data.domain import Decision, Event
 from data.stores.protocol import Commit, StatusWrite, StoredDecision, StoredEvent, VisitorWrite
 from data.stores.sqlite import SqliteStore
+from data.stores.sqlite_connections import Sync
 
 ASKS = tuple(f"ask_{n}" for n in range(20))
 STATE_BYTES = 700
 AUDIT_BYTES = 600
+SETTINGS: tuple[tuple[Sync, int, int], ...] = (
+    ("normal", 1, 1),
+    ("normal", 8, 1),
+    ("normal", 32, 1),
+    ("full", 1, 20),
+    ("full", 8, 10),
+    ("full", 32, 10),
+)
+"""Sync, commits in a group, and by what the number of decisions is divided."""
 
 
 def main() -> None:
@@ -41,94 +53,97 @@ def measure(folder: Path, n: int, n_visitors: int) -> None:
     rnd = random.Random(1)
     visitor_ids = [rnd.randbytes(16).hex() for _ in range(n_visitors)]
     bare = bare_inserts(folder / "bare.db", n, rnd)
-    print(f"{'':34}{'us each':>10}{'ratio':>8}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}{'max ms':>8}{'B each':>8}")
-    show("bare INSERT, one transaction each", bare, bare[0])
-    for sync, group, share in (
-        ("normal", 1, 1),
-        ("normal", 8, 1),
-        ("normal", 32, 1),
-        ("full", 1, 20),
-        ("full", 8, 10),
-        ("full", 32, 10),
-    ):
+    print(
+        f"{'':36}{'us each':>9}{'ratio':>7}{'CPU us':>8}{'ratio':>7}{'p50 us':>8}{'p99 us':>8}{'max ms':>8}{'B each':>8}"
+    )
+    show("bare INSERT, a transaction each", bare, bare, (folder / "bare.db").stat().st_size / n)
+    for sync, group, share in SETTINGS:
         path = folder / f"{sync}-{group}.db"
         store = SqliteStore(path, sync=sync)
-        times = decide(store, n // share, group, visitor_ids, random.Random(2))
-        if (sync, group) == ("normal", 1):
-            answered = answer(store, n)
-            logged, reading = read_log(store), read_visitors(store, visitor_ids)
+        timing = decide(store, n // share, group, visitor_ids)
         store.close()
-        show(f"read + commit, groups of {group}, {sync}", (*times, path.stat().st_size / (n // share)), bare[0])
-    show("event + status + state (outcome)", answered, bare[0])
-    print(f"read 1 visitor {reading[0]:.1f} us, 100 visitors {reading[1]:.0f} us; log: {logged:,.0f} rows/s")
+        show(f"read + commit, groups of {group}, {sync}", timing, bare, path.stat().st_size / (n // share))
+    store = SqliteStore(folder / "normal-1.db")
+    show("answer: event + status + state", answer(store, n), bare)
+    one, hundred = read_visitors(store, visitor_ids)
+    print(f"read 1 visitor {one:.1f} us, 100 visitors {hundred:.0f} us; log {read_log(store):,.0f} rows/s")
+    store.close()
 
 
-def bare_inserts(path: Path, n: int, rnd: random.Random) -> tuple[float, list[float], float]:
+class Timing:
+    """Wall-clock and CPU seconds of ``n`` rows, and the wall-clock seconds of every call."""
+
+    def __init__(self) -> None:
+        self.calls: list[float] = []
+        self.cpu = 0.0
+        self.n = 0
+
+    @contextmanager
+    def call(self, n: int = 1) -> Iterator[None]:
+        cpu, wall = time.process_time(), time.perf_counter()
+        yield
+        self.calls.append(time.perf_counter() - wall)
+        self.cpu += time.process_time() - cpu
+        self.n += n
+
+    @property
+    def us_each(self) -> tuple[float, float]:
+        return sum(self.calls) / self.n * 1e6, self.cpu / self.n * 1e6
+
+
+def bare_inserts(path: Path, n: int, rnd: random.Random) -> Timing:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, record BLOB)")
     record = rnd.randbytes(AUDIT_BYTES)
-    times = []
-    started = time.perf_counter()
+    timing = Timing()
     for i in range(n):
-        at = time.perf_counter()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO rows VALUES (?, ?)", (f"{i:032x}", record))
-        connection.execute("COMMIT")
-        times.append(time.perf_counter() - at)
-    each = (time.perf_counter() - started) / n
+        with timing.call():
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("INSERT INTO rows VALUES (?, ?)", (f"{i:032x}", record))
+            connection.execute("COMMIT")
     connection.close()
-    return each, times, path.stat().st_size / n
+    return timing
 
 
-def decide(
-    store: SqliteStore, n: int, group: int, visitor_ids: list[str], rnd: random.Random
-) -> tuple[float, list[float]]:
-    audit, times, spent, made = rnd.randbytes(AUDIT_BYTES), [], 0.0, 0
-    while made < n:
-        chosen = rnd.sample(visitor_ids, group)
-        decisions = [decision(made + i, visitor_id) for i, visitor_id in enumerate(chosen)]
+def decide(store: SqliteStore, n: int, group: int, visitor_ids: list[str]) -> Timing:
+    rnd = random.Random(2)
+    audit, timing = rnd.randbytes(AUDIT_BYTES), Timing()
+    while timing.n < n:
+        decisions = [decision(timing.n + i, visitor_id) for i, visitor_id in enumerate(rnd.sample(visitor_ids, group))]
         state = rnd.randbytes(rnd.randrange(STATE_BYTES // 2, STATE_BYTES * 3 // 2))
-        at = time.perf_counter()
-        commits = []
-        for one in decisions:
-            row = store.visitors((one.visitor_id,)).get(one.visitor_id)
-            version = 0 if row is None else row.version
-            write = VisitorWrite(one.visitor_id, version, version + 1, state)
-            commits.append(
-                Commit(visitors=(write,), decisions=(StoredDecision(one, request_digest=b"d" * 16, audit=audit),))
-            )
-        if not all(store.commit(commits)):
+        with timing.call(group):
+            commits = []
+            for one in decisions:
+                row = store.visitors((one.visitor_id,)).get(one.visitor_id)
+                version = 0 if row is None else row.version
+                write = VisitorWrite(one.visitor_id, version, version + 1, state)
+                stored = StoredDecision(one, request_digest=b"d" * 16, audit=audit)
+                commits.append(Commit(visitors=(write,), decisions=(stored,)))
+            done = store.commit(commits)
+        if not all(done):
             raise SystemExit("a commit was refused")
-        times.append(time.perf_counter() - at)
-        spent += times[-1]
-        made += group
-    return spent / made, times
+    return timing
 
 
-def answer(store: SqliteStore, n: int) -> tuple[float, list[float]]:
-    times = []
+def answer(store: SqliteStore, n: int) -> Timing:
+    timing = Timing()
     for i in range(n):
-        stored = store.decisions((decision_id(i),))[decision_id(i)]
-        visitor_id = stored.decision.visitor_id
-        row = store.visitors((visitor_id,))[visitor_id]
-        at_ = stored.decision.at + 5_000_000
-        event = Event(visitor_id, "accepted", at_, at_, "skincare", "ask_3", f"e-{i}", decision_id(i))
-        at = time.perf_counter()
-        done = store.commit(
-            (
-                Commit(
-                    visitors=(VisitorWrite(visitor_id, row.version, row.version + 1, row.state),),
-                    events=(StoredEvent(f"e-{i}", event),),
-                    statuses=(StatusWrite(decision_id(i), "accepted", at_),),
-                ),
+        with timing.call():
+            made = store.decisions((decision_id(i),))[decision_id(i)].decision
+            row = store.visitors((made.visitor_id,))[made.visitor_id]
+            at = made.at + 5_000_000
+            event = Event(made.visitor_id, "accepted", at, at, "skincare", "ask_3", f"e-{i}", made.decision_id)
+            commit = Commit(
+                visitors=(VisitorWrite(made.visitor_id, row.version, row.version + 1, row.state),),
+                events=(StoredEvent(f"e-{i}", event),),
+                statuses=(StatusWrite(made.decision_id, "accepted", at),),
             )
-        )
-        times.append(time.perf_counter() - at)
+            done = store.commit((commit,))
         if not all(done):
             raise SystemExit("an answer was refused")
-    return sum(times) / n, times
+    return timing
 
 
 def read_log(store: SqliteStore) -> float:
@@ -171,12 +186,14 @@ def decision(i: int, visitor_id: str) -> Decision:
     )
 
 
-def show(name: str, measured: tuple[float, ...] | tuple[float, list[float], float], bare: float) -> None:
-    each, times = measured[0], sorted(measured[1])
-    size = f"{measured[2]:8.0f}" if len(measured) > 2 else ""
-    p = [times[int(len(times) * share)] * 1e6 for share in (0.5, 0.99, 0.999)]
+def show(name: str, timing: Timing, bare: Timing, size: float | None = None) -> None:
+    calls = sorted(timing.calls)
+    wall, cpu = timing.us_each
+    p50, p99 = (calls[int(len(calls) * share)] * 1e6 for share in (0.5, 0.99))
+    ratios = wall / bare.us_each[0], cpu / bare.us_each[1]
     print(
-        f"{name:34}{each * 1e6:10.1f}{each / bare:8.2f}{p[0]:9.0f}{p[1]:9.0f}{p[2]:10.0f}{times[-1] * 1e3:8.1f}{size}",
+        f"{name:36}{wall:9.1f}{ratios[0]:7.2f}{cpu:8.1f}{ratios[1]:7.2f}{p50:8.0f}{p99:8.0f}{calls[-1] * 1e3:8.1f}"
+        + ("" if size is None else f"{size:8.0f}"),
         flush=True,
     )
 

@@ -75,17 +75,15 @@ def read_log(
     places = [sources] if isinstance(sources, str | Path) else list(sources)
     files, notes = find_files(places)
     label = ", ".join(str(place) for place in places)
-    if isinstance(mapping, str | Path):
-        mapping = load_map(mapping)
-    table, loading = load(files, mapping)
+    table, loading = load(files, load_map(mapping) if isinstance(mapping, str | Path) else mapping)
     if loading.n_read == loading.n_ignored:
         raise BadLog([Fault(label, "", "has no rows", "", "at least one event")])
-    notes += [note for note in (unknown_columns(loading),) if note]
+    notes += unknown_columns(loading)
     _refuse_without_asks(table, loading.ours, label)
-    table, more_notes = _judged(_completed(table, journey), present)
+    table = _judged(_completed(table, journey), present)
     refused = quarantine.as_quarantine(table.filter(pl.col(REASON).is_not_null()), files)
     path, written = _set_apart(refused, places, quarantine_to)
-    notes += [*more_notes, *written]
+    notes += written
     where = f"they are in {path}" if path is not None else "; ".join(written) or "they were not written anywhere"
     quarantine.refuse_too_many(refused, loading.n_read - loading.n_ignored, label, where)
     good = table.filter(pl.col(REASON).is_null())
@@ -157,16 +155,15 @@ def _completed(table: pl.DataFrame, journey: str | None) -> pl.DataFrame:
     return table.with_columns(pl.col("journey").fill_null(only))
 
 
-def _judged(table: pl.DataFrame, present: int | None) -> tuple[pl.DataFrame, list[str]]:
+def _judged(table: pl.DataFrame, present: int | None) -> pl.DataFrame:
     """The table with the reason of every row that is refused."""
     table = quarantine.with_reasons(table)
     good = table.filter(pl.col(REASON).is_null())["journey"]
-    notes: list[str] = []
     if good.null_count() and good.n_unique() > 1:
         reason = pl.lit("journey is missing, and the log is of several journeys")
         is_nameless = pl.col(REASON).is_null() & pl.col("journey").is_null()
         table = table.with_columns(pl.when(is_nameless).then(reason).otherwise(REASON).alias(REASON))
-    return quarantine.with_clashes(table, present), notes
+    return quarantine.with_clashes(table, present)
 
 
 def _set_apart(

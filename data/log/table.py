@@ -77,11 +77,10 @@ def load(files: Sequence[Path], mapping: LogMap | None) -> tuple[pl.DataFrame, L
     return pl.concat(tables, how="diagonal"), loading
 
 
-def unknown_columns(loading: Loading) -> str | None:
-    """A note on columns that mean nothing to us, with guesses what was meant."""
-    if not loading.unknown:
-        return None
-    return "columns not used: " + ", ".join(_with_guess(name) for name in sorted(loading.unknown))
+def unknown_columns(loading: Loading) -> list[str]:
+    """A note on columns that mean nothing to us, with guesses what was meant; none where there are none."""
+    names = ", ".join(_with_guess(name) for name in sorted(loading.unknown))
+    return [f"columns not used: {names}"] if names else []
 
 
 def _with_guess(name: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -115,7 +114,9 @@ def board_of(world: World, rules: Rules) -> Board:
     for place, value in values(world, graph, "max"):
         first = firsts[list(graph).index(place)]
         best[first : first + value.shape[1]] = value.transpose(1, 0, 2).reshape(value.shape[1], -1)
-    shown = np.array([[rules.n_shown(m, i) > 0 for layer in graph.values() for m in layer.books] for i in range(n_asks)])
+    shown = np.array(
+        [[rules.n_shown(m, i) > 0 for layer in graph.values() for m in layer.books] for i in range(n_asks)]
+    )
     return Board(
         tables=tables_of(world),
         goal=rules.goal,

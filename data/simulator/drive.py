@@ -95,8 +95,10 @@ class Truth:
     @classmethod
     def blank(cls, n_visitors: int, prefix: str) -> Truth:
         """Nothing has happened yet."""
-        zeros = [np.zeros(n_visitors, np.int64) for _ in range(6)]
-        return cls(prefix, zeros[0], zeros[1], np.zeros(n_visitors, np.bool_), *zeros[2:])
+        counts = np.zeros((6, n_visitors), np.int64)
+        types, reported, converted_at, n_visits, n_steps, n_asks = counts
+        is_converted = np.zeros(n_visitors, np.bool_)
+        return cls(prefix, types, reported, is_converted, converted_at, n_visits, n_steps, n_asks)
 
     def visitor_id(self, number: int) -> str:
         """The id under which the site knows a visitor."""
@@ -259,7 +261,9 @@ class _Run:
             about["order_id"] = f"order-{visitor.visitor_id}"
             if moods[place + b.WEBHOOK] < seen.webhooks:
                 again = self._conversion_event(visitor, self._clock.at, about["value"], about["order_id"])
-                self._at(self._clock.at + _between(_WEBHOOK_S, moods[place + b.WEBHOOK_S]), partial(self._tell, [again]))
+                self._at(
+                    self._clock.at + _between(_WEBHOOK_S, moods[place + b.WEBHOOK_S]), partial(self._tell, [again])
+                )
 
     def _settle(self, visitor: Visitor, ask: int, answer: int) -> None:
         """After a step: another page, or the visit ends."""

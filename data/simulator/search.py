@@ -23,7 +23,7 @@ from data.simulator.world import World
 
 IntArray = npt.NDArray[np.int64]
 _Found: TypeAlias = tuple[tuple[int, ...], float]
-_LANES: Final = 256
+_LANES: Final = 128
 """Lists carried forward at a time."""
 _SLACK: Final = 1e-7
 """Branches whose bound exceeds the best value by less are dropped: more than bounds are rounded, and too little to
@@ -44,8 +44,12 @@ def best_sequence(world: World, max_length: int = 6) -> tuple[tuple[str, ...], f
 
 @lru_cache(maxsize=8)
 def _best(world: World, max_length: int) -> _Found:
-    board = board_of(world, exact_rules(world))
-    return _Search(board, max_length).run(positions(world.catalog, world.catalog.baseline)[:max_length])
+    return _Search(_board(world), max_length).run(positions(world.catalog, world.catalog.baseline)[:max_length])
+
+
+@lru_cache(maxsize=1)
+def _board(world: World) -> Board:
+    return board_of(world, exact_rules(world))
 
 
 class _Search:

@@ -106,7 +106,8 @@ def _mark_bits(world: World) -> FloatArray:
 
 
 def _weights(world: World, by_mark: Mapping[str, float]) -> FloatArray:
-    return _mark_bits(world) @ np.array([by_mark.get(mark, 0.0) for mark in world.marks])
+    weights: FloatArray = _mark_bits(world) @ np.array([by_mark.get(mark, 0.0) for mark in world.marks])
+    return weights
 
 
 def _answers(world: World) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -189,7 +190,7 @@ def _between(world: World) -> FloatArray:
     for level in range(N_FATIGUE):
         recovered[level, max(0, level - world.dynamics.recovery)] = 1.0
     forgotten = _steps(np.zeros(N_TRUST), np.full(N_TRUST, world.dynamics.forget))
-    return np.kron(forgotten, recovered)
+    return np.asarray(np.kron(forgotten, recovered), np.float64)
 
 
 def _signals(world: World) -> FloatArray:

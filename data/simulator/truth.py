@@ -20,11 +20,11 @@ import numpy as np
 
 from data.errors import BadInput
 from data.simulator.choices import free_choice, in_order, positions
-from data.simulator.drive import DriveOptions, Site, drive
 from data.simulator.clock import Clock, SimulatedClock
+from data.simulator.drive import DriveOptions, Site, drive
 from data.simulator.graph import Graph, How, build, rules_of, values
 from data.simulator.rules import NOTHING, Rules, unrepresented
-from data.simulator.tables import FloatArray, tables_of
+from data.simulator.tables import tables_of
 from data.simulator.world import World
 
 _DAY_S: Final = 86_400
@@ -88,9 +88,7 @@ def simulate_value(world: World, decider: Callable[[Clock], Site], n: int, seed:
     to every decider.
     """
     clock = SimulatedClock(MONDAY)
-    truth = drive(
-        world, decider(clock), n_visitors=n, seed=seed, started_at=MONDAY, options=DriveOptions(clock=clock)
-    )
+    truth = drive(world, decider(clock), n_visitors=n, seed=seed, started_at=MONDAY, options=DriveOptions(clock=clock))
     return truth.conversion
 
 

@@ -13,10 +13,9 @@ from itertools import accumulate
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from data.domain import DAY, SECOND
-from data.simulator.world import Timing, World
+from data.simulator.world import World
 
 _TYPE, _TRUST, _MISREPORT, _OTHER, _DEVICE, _N_TRAITS = range(6)
 _ARRIVALS, _VISITORS = range(2)
@@ -76,8 +75,8 @@ class Population:
         rates = 1.0 - self._timing.night * (1.0 + np.cos(phase)) / 2.0 + 1e-9
         cumulated = np.concatenate([[0.0], np.cumsum((rates[1:] + rates[:-1]) / 2.0)])
         draws = np.sort(self._stream(_ARRIVALS).random(n_visitors)) * cumulated[-1]
-        at: npt.NDArray[np.int64] = started_at + np.interp(draws, cumulated, times).astype(np.int64)
-        return at.tolist()
+        arrivals: list[int] = (started_at + np.interp(draws, cumulated, times).astype(np.int64)).tolist()
+        return arrivals
 
     def visitor(self, number: int, visitor_id: str) -> Visitor:
         """The visitor of that number, on arrival."""

@@ -42,7 +42,7 @@ def owners_by_definition(frame):
     return owners
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS, seed=st.integers(0, 9))
 def test_the_order_of_the_file_does_not_matter(rows, seed):
     shuffled = random.Random(seed).sample(rows, len(rows))
@@ -52,7 +52,7 @@ def test_the_order_of_the_file_does_not_matter(rows, seed):
     assert (one.n_duplicates, one.merges, one.visitors) == (other.n_duplicates, other.merges, other.visitors)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_no_row_goes_missing_and_order_is_arrival(rows):
     arrivals = arrange(log_frame(rows), CATALOG)
@@ -63,7 +63,7 @@ def test_no_row_goes_missing_and_order_is_arrival(rows):
     assert_frame_equal(frame, frame.sort(*ARRIVAL, maintain_order=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_every_decision_has_one_name_and_at_most_one_final_answer_behind_it(rows):
     frame = arrange(log_frame(rows), CATALOG).frame
@@ -81,7 +81,7 @@ def test_every_decision_has_one_name_and_at_most_one_final_answer_behind_it(rows
     assert set(frame.filter(pl.col("decision_id").is_null())["type"]).isdisjoint({"shown", "declined", "ignored"})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_arranging_twice_changes_nothing(rows):
     log = log_frame(rows)
@@ -92,7 +92,7 @@ def test_arranging_twice_changes_nothing(rows):
     assert twice.n_duplicates == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_owners_are_those_of_replayed_merges(rows):
     arrivals = arrange(log_frame(rows), CATALOG)
@@ -102,7 +102,7 @@ def test_owners_are_those_of_replayed_merges(rows):
         assert other not in arrivals.frame["owner"][order:].to_list()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_repeats_are_those_of_the_fold(rows):
     arrivals = arrange(log_frame(rows), CATALOG)
@@ -122,7 +122,7 @@ def test_as_many_orders_are_remembered_as_in_the_fold():
     assert conversions.RECENT_ORDERS == visitor_state.RECENT_ORDERS
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_every_arrival_enters_one_history_and_every_decision_looks_once(rows):
     arrivals = arrange(log_frame(rows), CATALOG)
@@ -135,7 +135,7 @@ def test_every_arrival_enters_one_history_and_every_decision_looks_once(rows):
     assert all(items[moment.order] == moment.item for moment in moments)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rows=JOURNEYS)
 def test_a_decision_sees_what_was_received_until_then_by_those_who_were_one(rows):
     arrivals = arrange(log_frame(rows), CATALOG)

@@ -32,7 +32,7 @@ def a_decision(number: int, **fields: object) -> Decision:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(written=items())
 def test_what_is_written_is_read_back_exactly(ending, written):
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def test_floats_keep_every_bit(ending, tmp_path):
     assert [struct.pack("d", p) for p in read] == [struct.pack("d", p) for p in numbers]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(written=items())
 def test_a_frame_stands_for_its_items_and_follows_the_schema(written):
     frame = frame_of(written)

@@ -21,17 +21,21 @@ def command(session: Session, out: Path) -> None:
 
     workspace = session.workspace()
     with opened_store(workspace) as store:
-        journey = session.journey or _only_journey(session, store.journeys())
+        journey = _journey(session, store.journeys())
         with session.progress("Exporting", None) as progress:
             n_rows = write_log(out, _counted(store.log(journey), progress))
-    session.answer({"out": str(out), "journey": journey, "rows": n_rows}, f"Wrote {n_rows} rows to {out}.")
+    session.answer(
+        {"out": str(out), "journey": journey, "rows": n_rows}, f"Wrote {n_rows} rows of journey {journey} to {out}."
+    )
 
 
-def _only_journey(session: Session, stored: Sequence[str]) -> str:
-    """The store's only journey, else the workspace's only one."""
-    if len(stored) == 1:
+def _journey(session: Session, stored: Sequence[str]) -> str:
+    """The journey that was named, else the store's only one, else the workspace's only one."""
+    if session.journey is not None and session.journey in stored:
+        return session.journey
+    if session.journey is None and len(stored) == 1:
         return stored[0]
-    if len(stored) > 1:
+    if session.journey is None and len(stored) > 1:
         raise BadInput(f"--journey: the store has {len(stored)} journeys ({', '.join(stored)}); name one")
     return session.catalog(session.workspace()).journey
 

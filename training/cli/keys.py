@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 import click
 
@@ -29,8 +30,10 @@ def command() -> None:
 @common_options
 def add(session: Session, role: str, origin: str | None) -> None:
     """Make a key and show it, this once."""
-    if origin is not None and not origin.startswith(("https://", "http://")):
-        raise BadInput(f"--origin: {origin!r} is no origin; allowed: like https://shop.example")
+    if origin is not None and not is_origin(origin):
+        raise BadInput(
+            f"--origin: is no origin; received {origin!r}; allowed: scheme and host, like https://shop.example"
+        )
     key = f"sy_{role}_{secrets.token_urlsafe(32)}"
     record = KeyRecord(secrets.token_hex(4), role, sha256(key.encode()).hexdigest(), now(), origin)  # type: ignore[arg-type]
     with opened_store(session.workspace()) as store:
@@ -40,6 +43,22 @@ def add(session: Session, role: str, origin: str | None) -> None:
         f"{key}\nThis is the only time the key is shown. Its id is {record.key_id}. "
         "Send it in the header: Authorization: Bearer KEY",
     )
+
+
+def is_origin(text: str) -> bool:
+    """Whether a text is what a browser sends as the origin of a page.
+
+    Example:
+        >>> is_origin("https://shop.example"), is_origin("http://localhost:8000"), is_origin("https://shop.example/cart")
+        (True, True, False)
+    """
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and text == f"{parts.scheme}://{parts.hostname}" + (
+            f":{parts.port}" if parts.port is not None else ""
+        )
+    except ValueError:
+        return False
 
 
 @command.command("list")
@@ -75,5 +94,5 @@ def revoke(session: Session, key_id: str) -> None:
     with opened_store(session.workspace()) as store:
         is_revoked = store.revoke_key(key_id, now())
     if not is_revoked:
-        raise NoError(f"smallyes: there is no valid key with the id {key_id!r}; see: smallyes keys list")
+        raise NoError(f"there is no valid key with the id {key_id!r}; see: smallyes keys list")
     session.answer({"key_id": key_id, "revoked": True}, f"Revoked the key {key_id}.")

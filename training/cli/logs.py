@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from data.clock import from_iso
+from data.clock import from_iso, now
 from data.domain import Catalog
 from data.errors import BadInput
 
@@ -58,7 +58,7 @@ def read_arrivals(
     from data.arrivals import arrange
     from data.log import read_log
 
-    log = read_log(logs, journey=catalog.journey, mapping=mapping, now=instant(now_text))
+    log = read_log(logs, journey=catalog.journey, mapping=mapping, now=instant(now_text), present=now())
     return log, arrange(log.frame, catalog)
 
 

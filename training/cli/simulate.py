@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.clock import from_iso, now
-from data.errors import BadInput
+from data.errors import BadInput, BadLog
 from data.stores.protocol import Store
 from training.cli.context import Session, common_options, examples
 
@@ -87,12 +87,15 @@ def _instant(text: str) -> int:
 
 def _simulate(session: Session, plan: Plan) -> dict[str, Any]:
     from data.log import write_log
+    from data.log.files import format_of, unknown_format
     from data.simulator.clock import SimulatedClock
     from data.simulator.drive import DriveOptions, drive
     from data.simulator.worlds import world as find_world
     from policy.site import LocalSite
     from training.intervals import wilson
 
+    if format_of(plan.out) is None:
+        raise BadLog([unknown_format(plan.out)])
     world = find_world(plan.world)
     live = _live(session, plan.policy, world)
     clock = SimulatedClock(plan.started_at)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from data.clock import now
 from data.domain import Catalog
 from data.errors import BadCatalog, BadInput, BadLog, Fault
 from training.cli.app import NoError
 from training.cli.context import Session, common_options, examples
 
-CATALOG_ENDINGS = (".yaml", ".yml")
+if TYPE_CHECKING:
+    import polars as pl
+
+    from data.log import Log
+
+CATALOG_ENDINGS: Final = (".yaml", ".yml")
+MOST_REASONS: Final = 50
 
 
 @dataclass
@@ -29,17 +35,20 @@ class Finding:
 
 
 @click.command("validate", epilog=examples("smallyes validate", "smallyes validate journeys/skincare.yaml march.csv"))
-@click.argument("files", nargs=-1, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
 @click.option("--map", "mapping", type=click.Path(path_type=Path), help="How to read a log of another system.")
 @common_options
 def command(session: Session, files: Sequence[Path], mapping: Path | None) -> None:
     """Check catalogs (.yaml) and event logs (.parquet .csv .ndjson); without FILE: the workspace's catalogs."""
-    targets = list(files) or _workspace_catalogs(session)
+    targets = list(files) or _workspace_files(session)
     findings = []
     catalogs: dict[str, Catalog] = {}
+    if any(file.suffix not in CATALOG_ENDINGS for file in targets):
+        catalogs.update(_workspace_catalogs(session))
+    owners: dict[tuple[Path, str], Path] = {}
     for file in sorted(targets, key=lambda target: target.suffix not in CATALOG_ENDINGS):
         if file.suffix in CATALOG_ENDINGS:
-            findings.append(_check_catalog(file, catalogs))
+            findings.append(_check_catalog(file, catalogs, owners))
         else:
             findings.append(_check_log(session, file, mapping, catalogs))
     n_faults = sum(len(finding.faults) for finding in findings)
@@ -48,7 +57,7 @@ def command(session: Session, files: Sequence[Path], mapping: Path | None) -> No
         raise NoError
 
 
-def _workspace_catalogs(session: Session) -> list[Path]:
+def _workspace_files(session: Session) -> list[Path]:
     from data.catalog.loading import catalog_files
 
     workspace = session.workspace()
@@ -58,39 +67,76 @@ def _workspace_catalogs(session: Session) -> list[Path]:
     return files
 
 
-def _check_catalog(file: Path, catalogs: dict[str, Catalog]) -> Finding:
+def _check_catalog(file: Path, catalogs: dict[str, Catalog], owners: dict[tuple[Path, str], Path]) -> Finding:
     from data.catalog import check_catalog
+    from data.catalog.loading import same_journey
 
     try:
         catalog, warnings = check_catalog(file)
     except BadCatalog as error:
         return Finding(str(file), list(error.faults))
+    owner = owners.setdefault((file.resolve().parent, catalog.journey), file)
+    if owner.resolve() != file.resolve():
+        return Finding(str(file), [same_journey(str(file), catalog.journey, str(owner))])
     catalogs[catalog.journey] = catalog
     summary = f"journey {catalog.journey}: {len(catalog.asks)} asks, goal {catalog.goal}"
     return Finding(str(file), [], [_without_file(fault) for fault in warnings], summary)
 
 
-def _check_log(session: Session, file: Path, mapping: Path | None, catalogs: dict[str, Catalog]) -> Finding:
-    from data.log import read_log, unknown_asks
+def _check_log(session: Session, file: Path, mapping: Path | None, catalogs: Mapping[str, Catalog]) -> Finding:
+    from data.log import unknown_asks
 
     try:
-        log = read_log(file, journey=session.journey, mapping=mapping, quarantine_to=False)
+        logs = _logs(file, session.journey, mapping)
     except BadLog as error:
         return Finding(str(file), list(error.faults))
-    faults = [
-        Fault(str(file), "", f"{_rows(n)} refused: {reason}") for reason, n in _reasons(log.quarantined["reason"])
-    ]
-    warnings = list(log.notes)
-    catalog = catalogs.get(log.journey)
-    for ask_id, n in (unknown_asks(log.frame, catalog) if catalog is not None else {}).items():
-        warnings.append(f"{_rows(n)} name the ask {ask_id!r}, which the catalog {log.journey} does not have")
-    journey = f" of journey {log.journey}" if log.journey else ""
-    return Finding(str(file), faults, warnings, f"{len(log.frame)} good rows{journey} of {log.n_read}")
+    faults = list(_refused(file, logs[0].quarantined))
+    warnings = list(dict.fromkeys(note for log in logs for note in log.notes))
+    for log in logs:
+        catalog = catalogs.get(log.journey)
+        for ask_id, n in (unknown_asks(log.frame, catalog) if catalog is not None else {}).items():
+            warnings.append(f"{_rows(n)} name the ask {ask_id!r}, which the catalog {log.journey} does not have")
+    names = ", ".join(log.journey for log in logs if log.journey)
+    journeys = f" of journey{'s' if len(logs) > 1 else ''} {names}" if names else ""
+    n_good = sum(len(log.frame) for log in logs)
+    return Finding(str(file), faults, warnings, f"{n_good} good rows{journeys} of {logs[0].n_read}")
 
 
-def _reasons(reasons: Iterable[str]) -> list[tuple[str, int]]:
-    """Refused rows by reason, the most frequent first."""
-    return Counter(reasons).most_common(50)
+def _logs(file: Path, journey: str | None, mapping: Path | None) -> list[Log]:
+    """The log, once for each journey in it."""
+    from data.log import read_log
+
+    try:
+        return [read_log(file, journey=journey, mapping=mapping, present=now(), quarantine_to=False)]
+    except BadLog as error:
+        (first, *_) = error.faults
+        if journey is not None or first.path != "journey" or len(error.faults) > 1:
+            raise
+        names = first.received.split(", ")
+    return [read_log(file, journey=name, mapping=mapping, quarantine_to=False) for name in names]
+
+
+def _refused(file: Path, quarantined: pl.DataFrame) -> Iterator[Fault]:
+    """Refused rows by reason, the most frequent first, each with the first row it is about."""
+    counts: dict[str, list[tuple[str, int]]] = {}
+    for reason, name, row in quarantined.select("reason", "file", "row").iter_rows():
+        counts.setdefault(reason, []).append((name, row))
+    for reason, rows in sorted(counts.items(), key=lambda item: -len(item[1]))[:MOST_REASONS]:
+        name, row = rows[0]
+        more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+        yield Fault(name or str(file), f"row {row}{more}", f"refused: {reason}")
+    if len(counts) > MOST_REASONS:
+        yield Fault(str(file), "", f"has rows refused for {len(counts) - MOST_REASONS} more reasons")
+
+
+def _workspace_catalogs(session: Session) -> Mapping[str, Catalog]:
+    """The workspace's catalogs, to hold logs against; none where there is no workspace or they are faulty."""
+    from data.catalog import load_folder
+
+    try:
+        return load_folder(session.workspace().journeys)
+    except BadInput:
+        return {}
 
 
 def _rows(n: int) -> str:
