@@ -53,9 +53,8 @@ def measure(folder: Path, n: int, n_visitors: int) -> None:
     rnd = random.Random(1)
     visitor_ids = [rnd.randbytes(16).hex() for _ in range(n_visitors)]
     bare = bare_inserts(folder / "bare.db", n, rnd)
-    print(
-        f"{'':36}{'us each':>9}{'ratio':>7}{'CPU us':>8}{'ratio':>7}{'p50 us':>8}{'p99 us':>8}{'max ms':>8}{'B each':>8}"
-    )
+    heads = ("us each", "ratio", "CPU us", "ratio", "p50 us", "p99 us", "max ms", "B each")
+    print(" " * 36 + "".join(f"{head:>{width}}" for head, width in zip(heads, (9, 7, 8, 7, 8, 8, 8, 8), strict=True)))
     show("bare INSERT, a transaction each", bare, bare, (folder / "bare.db").stat().st_size / n)
     for sync, group, share in SETTINGS:
         path = folder / f"{sync}-{group}.db"

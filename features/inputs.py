@@ -1,8 +1,8 @@
 """Raw context and answers as numbers, for requests; ``features.frames`` does the same for the columns of a log.
 
 A value is taken for what it says, whatever its type: the text ``12.5`` is a number where a number is declared, and
-the number 5 is the text ``5`` where a category is. A log turns a column into text as soon as one visitor sends text,
-so anything stricter would lose everybody's numbers to one odd request, and training would not see what serving saw.
+the number 5 is the text ``5`` where a category is. The service drops values of another type than declared before it
+decides, so this is for logs of other systems: one odd cell makes a column text, and would cost all rows their numbers.
 """
 
 from __future__ import annotations

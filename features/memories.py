@@ -17,7 +17,10 @@ from features.summary import PlaceArray
 
 @dataclass(frozen=True)
 class Sights:
-    """What n decisions saw: the rows ``first:until`` of all sequences laid end to end, at the time ``now``."""
+    """What n decisions saw: the rows ``first:until`` of all sequences laid end to end, at the time ``now``.
+
+    Decisions are in the order of their sequences.
+    """
 
     first: IntArray
     until: IntArray
@@ -93,8 +96,7 @@ def memory_places(
     """
     n = len(sights.until)
     changes = prefix_sum(is_change)
-    # Decisions that saw nothing come last among equals: they stand at the border of the sequence before theirs.
-    by_sight = stable_order(2 * sights.until + (sights.until == sights.first))
+    by_sight = stable_order(sights.until)
     n_before = np.cumsum(np.bincount(sights.until, minlength=len(is_change) + 1))
     seen_by = n_before[:-1][is_change]
     is_seen = seen_by < n

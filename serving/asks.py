@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from serving.answers import Answer, json_answer
 from serving.exchange import Request
 from serving.keys import Caller, forbidden
 from serving.office import Office
+
+logger = logging.getLogger("smallyes.serving")
 
 _STORE_MESSAGE: Final = "The store cannot take this now; nothing of it was kept. Try again."
 
@@ -101,6 +104,7 @@ def _decision(office: Office, work: Asking, failure: BaseException | None = None
     if work.error is not None:
         raise work.error
     if failure is not None or work.result is None:
+        logger.error("a request of a batch failed", exc_info=failure)
         raise BadRequest("internal", "Something went wrong here; the service's log says what.", status=500)
     office.meters.decided(work)
     return work.result

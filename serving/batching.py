@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +14,6 @@ from policy.desk import Needs, View, Work
 
 MAX_WEIGHT: Final = 64
 """Heaviest group: it keeps a single turn of the event loop short."""
-
-logger = logging.getLogger("smallyes.serving")
 
 
 class Batching:
@@ -101,7 +98,6 @@ class Batching:
             except StoreUnavailable as error:
                 return error
             except Exception as error:
-                logger.exception("a request failed")
                 left = [ticket for ticket in group if not ticket.is_done and ticket.fault is None]
                 if len(left) == len(group):
                     return error

@@ -84,9 +84,7 @@ class Door:
                 return await route.handler(office, request)
         except BadRequest as error:
             return error_answer(error, _extra_headers(error, match))
-        except StoreUnavailable as error:
-            office.meters.store_failed()
-            logger.warning("%s", error)
+        except StoreUnavailable:
             return unavailable("The store cannot take this now; nothing of it was kept. Try again.")
         except TimeoutError:
             return unavailable(

@@ -67,9 +67,9 @@ class KeyRing:
         Raises:
             BadRequest: 401, the header is missing or names no valid key.
         """
+        if self.is_open and reached_at is not None and is_loopback(reached_at):
+            return LOCAL
         if authorization is None:
-            if self.is_open and reached_at is not None and is_loopback(reached_at):
-                return LOCAL
             reason = "without keys only this machine may call" if self.is_open else f"a key is required; {_CHALLENGE}"
             raise _unauthorized(f"Authorization: {reason}.")
         scheme, _, key = authorization.partition(b" ")

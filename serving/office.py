@@ -65,6 +65,7 @@ class Office:
         self.batching = Batching(self._run, is_quick=self.store.is_quick)
         self._aside = ThreadPoolExecutor(2, thread_name_prefix="smallyes-aside")
         self._polling: asyncio.Task[None] | None = None
+        self._is_store_away = False
         self._store_fault: str | None = None
         self._checked_at = float("-inf")
         self._told: frozenset[str] = frozenset()
@@ -118,7 +119,15 @@ class Office:
 
     def _run(self, works: Sequence[Work]) -> None:
         started = time.perf_counter()
-        self._desk.run(works)
+        try:
+            self._desk.run(works)
+        except StoreUnavailable as error:
+            self.meters.store_failed()
+            if not self._is_store_away:
+                logger.warning("%s", error)
+            self._is_store_away = True
+            raise
+        self._is_store_away = False
         self.meters.committed(time.perf_counter() - started)
 
     def _check_store(self) -> str | None:

@@ -260,7 +260,7 @@ class _Run:
         if moods[place + b.ORDER] < seen.orders:
             about["order_id"] = f"order-{visitor.visitor_id}"
             if moods[place + b.WEBHOOK] < seen.webhooks:
-                again = self._conversion_event(visitor, self._clock.at, about["value"], about["order_id"])
+                again = self._conversion_event(visitor, "webhook", self._clock.at, about["value"], about["order_id"])
                 self._at(
                     self._clock.at + _between(_WEBHOOK_S, moods[place + b.WEBHOOK_S]), partial(self._tell, [again])
                 )
@@ -296,7 +296,7 @@ class _Run:
         moods, timing = visitor.moods, self._world.timing
         at = self._clock.at + _between(timing.late_s, moods[b.LATE_S])
         order_id = f"order-{visitor.visitor_id}" if moods[b.LATE_ORDER] < self._world.observation.orders else None
-        event = self._conversion_event(visitor, at, self._order_value(moods[b.LATE_VALUE]), order_id)
+        event = self._conversion_event(visitor, "late", at, self._order_value(moods[b.LATE_VALUE]), order_id)
 
         def hear() -> None:
             self._tell([event])
@@ -314,11 +314,11 @@ class _Run:
         if self._progress is not None:
             self._progress(self._n_done, len(self._truth.types))
 
-    def _conversion_event(self, visitor: Visitor, at: int, value: float, order_id: str | None) -> Json:
+    def _conversion_event(self, visitor: Visitor, name: str, at: int, value: float, order_id: str | None) -> Json:
         about: Json = {"visitor_id": visitor.visitor_id, "journey": self._journey, "value": value}
         if order_id is not None:
             about["order_id"] = order_id
-        return self._event("converted", f"{visitor.visitor_id}.converted", at, about)
+        return self._event("converted", f"{visitor.visitor_id}.{name}", at, about)
 
     def _event(self, kind: str, event_id: str, at: int, about: Json) -> Json:
         event = {"event_id": event_id, "type": kind, **about}

@@ -296,8 +296,7 @@ class SqliteStore:
 
     def _empty_log(self) -> None:
         """Moves the write-ahead log into the database and cuts it off, so that nothing deleted is left in it."""
-        is_busy = self._connections.run(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
-        self._is_checkpoint_due = bool(is_busy)
+        self._is_checkpoint_due = not self._connections.checkpoint("TRUNCATE")
 
 
 class _Prepared:

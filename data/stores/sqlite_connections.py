@@ -12,12 +12,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Final, Literal, TypeVar
 
 from data.errors import StoreUnavailable
 from data.stores.migrations import is_current, migrate
-from data.stores.sqlite_errors import is_busy, unavailable
+from data.stores.sqlite_errors import is_locked, unavailable
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -29,6 +30,8 @@ OPENING_S: Final = 2.0
 """How long opening a store may wait: another process may just be making the schema, on a slow disk."""
 CHECKPOINT_ROWS: Final = 1_000
 """Rows written between two checkpoints, about 3,000 pages of the write-ahead log."""
+CHECKPOINT_WAIT_MS: Final = 20
+"""How long a checkpoint waits for the write lock, and then, holding it, for readers of the log."""
 CHECKPOINT_PAGES: Final = 16_000
 """Length of the write-ahead log (64 MiB) at which a writer makes the checkpoint itself, so that it stays bounded."""
 
@@ -86,7 +89,7 @@ class Connections:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._slots: weakref.WeakSet[_Slot] = weakref.WeakSet()
-        self._checkpoints = _Checkpoints(self.open)
+        self._checkpoints = _Checkpoints(self.checkpoint)
         self._is_closed = False
         self.open(max(OPENING_S, busy_timeout_s)).close()
         _watch_forks()
@@ -161,6 +164,28 @@ class Connections:
         except sqlite3.Error as error:
             raise unavailable(error, self._path, patience_s) from error
 
+    def checkpoint(self, mode: Literal["RESTART", "TRUNCATE"] = "RESTART") -> bool:
+        """Moves the write-ahead log into the database, so that it starts again from its front; whether it could.
+
+        Only ever with the write lock held: before version 3.51.3 of SQLite, a checkpoint without it can meet a
+        commit that restarts the log, and pages are lost (its documentation calls this the WAL-reset bug).
+
+        Raises:
+            StoreUnavailable: see ``run``.
+        """
+        connection = self.open()
+        try:
+            connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MS}")
+            _sync_file(self._path + "-wal")
+            is_busy: int = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()[0]
+        except sqlite3.Error as error:
+            if not is_locked(error):
+                raise unavailable(error, self._path, CHECKPOINT_WAIT_MS / 1000) from error
+            return False
+        finally:
+            connection.close()
+        return not is_busy
+
     def close(self) -> None:
         """Closes every connection, after the work that runs on it."""
         self._is_closed = True
@@ -203,13 +228,13 @@ class Connections:
     def _again(self, slot: _Slot, work: Work[T], error: sqlite3.Error) -> T:
         """Does the work again while the database is locked; a connection that met worse is given up."""
         _roll_back(slot.connection)
-        if is_busy(error):
+        if is_locked(error):
             deadline = time.monotonic() + self._busy_timeout_s
             try:
                 return _patiently(lambda: _all_or_nothing(work, slot.connection or self._connect(slot)), deadline)
             except sqlite3.Error as last:
                 error = last
-        if not is_busy(error):
+        if not is_locked(error):
             slot.close()
         raise unavailable(error, self._path, self._busy_timeout_s) from error
 
@@ -240,13 +265,13 @@ class Connections:
 class _Checkpoints:
     """Moves the write-ahead log into the database in a thread of its own while others write on.
 
-    A checkpoint made by the writer itself would let every commit behind it wait for the disk. Whoever holds
-    ``lock`` keeps new ones from being started.
+    A checkpoint made by the writer itself would let every commit behind it wait for the disk far longer. Whoever
+    holds ``lock`` keeps new ones from being started.
     """
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, checkpoint: Callable[[], bool]) -> None:
         self.lock = threading.Lock()
-        self._connect = connect
+        self._checkpoint = checkpoint
         self._n_rows = 0
         self._thread: threading.Thread | None = None
 
@@ -278,20 +303,23 @@ class _Checkpoints:
         self._thread = thread
 
     def _move(self) -> None:
-        try:
-            connection = self._connect()
-        except StoreUnavailable:
-            return
-        try:
-            # The first moves nearly everything without being in anybody's way. The second holds writers up for the
-            # little that came meanwhile: without a moment's pause the log would never start again from its front.
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-        except sqlite3.Error:
-            # Nothing is lost by a checkpoint that fails; who writes next finds out what is wrong with the disk.
-            pass
-        finally:
-            connection.close()
+        # Nothing is lost by a checkpoint that fails; who writes next finds out what is wrong with the disk.
+        with suppress(StoreUnavailable):
+            self._checkpoint()
+
+
+def _sync_file(path: str) -> None:
+    """Lets the log reach the disk before anybody is held up; no lock of SQLite's is on this file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        # SQLite meets the same error, and tells it.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _patiently(work: Callable[[], T], deadline: float) -> T:
@@ -301,7 +329,7 @@ def _patiently(work: Callable[[], T], deadline: float) -> T:
         try:
             return work()
         except sqlite3.Error as error:
-            if not is_busy(error) or time.monotonic() + step_s > deadline:
+            if not is_locked(error) or time.monotonic() + step_s > deadline:
                 raise
         time.sleep(step_s)
         step_s = min(LONGEST_STEP_S, step_s * 1.5)

@@ -11,7 +11,7 @@ from data.errors import StoreUnavailable
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+def is_locked(error: sqlite3.Error) -> bool:
     """Whether another connection holds a lock, so that trying again soon may help."""
     return _primary(error) in _BUSY
 

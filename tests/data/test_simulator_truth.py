@@ -1,82 +1,103 @@
 """Truth is exact: it equals what is counted out by hand, and what simulation comes to."""
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from itertools import permutations
+from typing import NamedTuple
 
 import pytest
 
 from data.domain import Limits
 from data.errors import BadInput
 from data.simulator import truth
+from data.simulator.rules import Memory
 from data.simulator.search import best_sequence
 from data.simulator.sites import DirectSite, FixedSequenceSite, RandomSite
 from data.simulator.tables import sigmoid, tables_of
-from data.simulator.world import N_FATIGUE
+from data.simulator.world import ANSWERS, N_FATIGUE
 from data.simulator.worlds import world
 from tests.data.test_simulator_worlds import tiny
 
 BEST_OF_SKINCARE = ("purchase", "routine_guide", "ingredient_check", "email_tips", "wishlist", "concern_poll")
 
 
-def counted_out(place, sequence):
+class At(NamedTuple):
+    """Where one visitor stands."""
+
+    kind: int
+    memory: Memory
+    visit: int
+    step: int
+    trust: int
+    fatigue: int
+
+    @property
+    def hidden(self):
+        return self.trust * N_FATIGUE + self.fatigue
+
+
+class Counting:
     """The value of a list by following every possible visitor, one branch after the other."""
-    rules, tables, leaving = truth.exact_rules(place), tables_of(place), place.leaving
-    asks = [place.catalog.position[ask] for ask in sequence]
-    hidden = lambda trust, fatigue: trust * N_FATIGUE + fatigue  # noqa: E731
 
-    def chosen(memory):
-        possible = [ask for ask in asks if ask in rules.eligible(memory)]
-        new = [ask for ask in possible if not rules.n_shown(memory, ask)]
-        return (new or possible or [None])[0]
+    def __init__(self, place, sequence):
+        self.place, self.rules, self.tables = place, truth.exact_rules(place), tables_of(place)
+        self.asks = [place.catalog.position[ask] for ask in sequence]
+        self.request = cache(self.request)
 
-    @lru_cache(maxsize=None)
-    def request(kind, memory, visit, step, trust, fatigue):
-        ask = chosen(memory)
-        if ask is None:
-            tired = max(0, fatigue - 1)
-            rest = place.dynamics.rest
-            return rest * ended(kind, memory, visit, step, trust, tired, 3) + (1 - rest) * ended(
-                kind, memory, visit, step, trust, fatigue, 3
-            )
-        yes = tables.accept[memory.marks, kind, ask, hidden(trust, fatigue)]
-        no = (1 - yes) * tables.decline[kind, ask, hidden(trust, fatigue)]
-        worth = yes if ask == rules.goal else yes * answered(kind, memory, visit, step, trust, fatigue, ask, 0)
-        worth += no * answered(kind, memory, visit, step, trust, fatigue, ask, 1)
-        return worth + (1 - yes - no) * answered(kind, memory, visit, step, trust, fatigue, ask, 2)
-
-    def answered(kind, memory, visit, step, trust, fatigue, ask, answer):
-        falls = tables.trust_down[ask, hidden(trust, fatigue)]
-        moves = [tables.trust_up[ask], falls, place.dynamics.silence * falls][answer]
-        moved = min(4, trust + 1) if answer == 0 else max(0, trust - 1)
-        tires = tables.tire[kind, ask, int(answer == 0)]
-        after = rules.after(memory, ask, ("accepted", "declined", "ignored")[answer])
+    def value(self):
         return sum(
-            p * q * ended(kind, after, visit, step, t, f, answer)
-            for t, p in ((moved, moves), (trust, 1 - moves))
-            for f, q in ((min(4, fatigue + 1), tires), (fatigue, 1 - tires))
+            visitor.share * p * self.request(At(kind, self.rules.start(), 0, 0, trust, 0))
+            for kind, visitor in enumerate(self.place.types)
+            for trust, p in enumerate(visitor.trust)
         )
 
-    def ended(kind, memory, visit, step, trust, fatigue, answer):
-        now = hidden(trust, fatigue)
-        stays = tables.stay[kind, answer, now] if step + 1 < leaving.max_steps else 0.0
-        goes_on = stays * request(kind, memory, visit, step + 1, trust, fatigue) if stays else 0.0
-        late = tables.late[memory.marks, kind, now]
-        returns = tables.back[memory.marks, kind, now] if visit + 1 < leaving.max_visits else 0.0
-        back = 0.0
-        if returns:
-            rested, fresh = max(0, fatigue - place.dynamics.recovery), rules.next_visit(memory)
-            forget = place.dynamics.forget
-            back = forget * request(kind, fresh, visit + 1, 0, max(0, trust - 1), rested)
-            back += (1 - forget) * request(kind, fresh, visit + 1, 0, trust, rested)
-        return goes_on + (1 - stays) * (late + (1 - late) * returns * back)
+    def chosen(self, memory):
+        possible = [ask for ask in self.asks if ask in self.rules.eligible(memory)]
+        new = [ask for ask in possible if not self.rules.n_shown(memory, ask)]
+        return (new or possible or [None])[0]
 
-    return sum(
-        visitor.share * p * request(kind, rules.start(), 0, 0, trust, 0)
-        for kind, visitor in enumerate(place.types)
-        for trust, p in enumerate(visitor.trust)
-        if p
-    )
+    def request(self, at):
+        ask, rest = self.chosen(at.memory), self.place.dynamics.rest
+        if ask is None:
+            rested = at._replace(fatigue=max(0, at.fatigue - 1))
+            return rest * self.stepped(rested, 3) + (1 - rest) * self.stepped(at, 3)
+        yes = self.tables.accept[at.memory.marks, at.kind, ask, at.hidden]
+        no = (1 - yes) * self.tables.decline[at.kind, ask, at.hidden]
+        worth = yes if ask == self.rules.goal else yes * self.answered(at, ask, 0)
+        return worth + no * self.answered(at, ask, 1) + (1 - yes - no) * self.answered(at, ask, 2)
+
+    def answered(self, at, ask, answer):
+        falls = self.tables.trust_down[ask, at.hidden]
+        moves = [self.tables.trust_up[ask], falls, self.place.dynamics.silence * falls][answer]
+        moved = min(4, at.trust + 1) if answer == 0 else max(0, at.trust - 1)
+        tires = self.tables.tire[at.kind, ask, int(answer == 0)]
+        after = at._replace(memory=self.rules.after(at.memory, ask, ANSWERS[answer]))
+        return sum(
+            p * q * self.stepped(after._replace(trust=t, fatigue=f), answer)
+            for t, p in ((moved, moves), (at.trust, 1 - moves))
+            for f, q in ((min(4, at.fatigue + 1), tires), (at.fatigue, 1 - tires))
+        )
+
+    def stepped(self, at, answer):
+        is_last = at.step + 1 == self.place.leaving.max_steps
+        stays = 0.0 if is_last else self.tables.stay[at.kind, answer, at.hidden]
+        goes_on = 0.0 if is_last else self.request(at._replace(step=at.step + 1))
+        late = self.tables.late[at.memory.marks, at.kind, at.hidden]
+        return stays * goes_on + (1 - stays) * (late + (1 - late) * self.back(at))
+
+    def back(self, at):
+        if at.visit + 1 == self.place.leaving.max_visits:
+            return 0.0
+        dynamics = self.place.dynamics
+        fresh = at._replace(
+            memory=self.rules.next_visit(at.memory),
+            visit=at.visit + 1,
+            step=0,
+            fatigue=max(0, at.fatigue - dynamics.recovery),
+        )
+        forgot = fresh._replace(trust=max(0, at.trust - 1))
+        worth = dynamics.forget * self.request(forgot) + (1 - dynamics.forget) * self.request(fresh)
+        return self.tables.back[at.memory.marks, at.kind, at.hidden] * worth
 
 
 VARIANTS = {
@@ -96,7 +117,7 @@ VARIANTS["asks that need others"] = tiny(
 @pytest.mark.parametrize("sequence", [("poll", "letter", "order"), ("order", "video"), ("letter",), ()])
 def test_the_value_of_a_list_is_what_counting_every_branch_gives(name, sequence):
     place = VARIANTS[name]
-    assert truth.value_of_sequence(place, sequence) == pytest.approx(counted_out(place, sequence), rel=1e-12)
+    assert truth.value_of_sequence(place, sequence) == pytest.approx(Counting(place, sequence).value(), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -136,7 +157,11 @@ def test_in_a_world_without_effects_every_policy_has_the_same_value():
     place = world("no_effects")
     after_visit, back = sigmoid(place.leaving.late), sigmoid(place.leaving.back)
     chain = after_visit + (1 - after_visit) * back * (after_visit + (1 - after_visit) * back * after_visit)
-    values = [truth.value_of_direct(place), truth.value_of_sequence(place, ("skin_quiz",)), truth.value_of_nothing(place)]
+    values = [
+        truth.value_of_direct(place),
+        truth.value_of_sequence(place, ("skin_quiz",)),
+        truth.value_of_nothing(place),
+    ]
     assert values == pytest.approx([float(chain)] * 3, rel=1e-12)
 
 
@@ -167,7 +192,9 @@ def test_in_the_demonstration_seeing_the_visitor_is_worth_more_than_any_list():
 def test_the_demonstration_simulated_agrees_with_its_exact_value():
     place, catalog = world("skincare"), world("skincare").catalog
     exact = truth.value_of_sequence(place, BEST_OF_SKINCARE)
-    mean, error = truth.simulate_value(place, lambda clock: FixedSequenceSite(catalog, clock, BEST_OF_SKINCARE), 4_000, 8)
+    mean, error = truth.simulate_value(
+        place, lambda clock: FixedSequenceSite(catalog, clock, BEST_OF_SKINCARE), 4_000, 8
+    )
     assert abs(mean - exact) < 3 * error
 
 

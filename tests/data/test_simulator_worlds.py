@@ -122,7 +122,10 @@ def test_an_unknown_world_is_refused_by_name():
     [
         (lambda w: {"types": w.types[:1]}, "shares must be at least 0 and sum to 1"),
         (lambda w: {"response": replace(w.response, comfort=(1.0,))}, "response.comfort"),
-        (lambda w: {"response": replace(w.response, appeal={"pol": 1.0})}, "response.appeal: unknown name; received 'pol'"),
+        (
+            lambda w: {"response": replace(w.response, appeal={"pol": 1.0})},
+            "response.appeal: unknown name; received 'pol'",
+        ),
         (lambda w: {"leaving": replace(w.leaving, late_marks={"x": 1.0})}, "leaving.late_marks"),
         (lambda w: {"leaving": replace(w.leaving, max_steps=0)}, "max_steps"),
         (lambda w: {"observation": replace(w.observation, misreport=1.5)}, "observation.misreport: received 1.5"),

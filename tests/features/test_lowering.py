@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,7 +78,7 @@ def test_lowering_equals_the_fold_of_dense_logs(hundred):
 def test_lowering_equals_the_fold_however_a_log_is_cut_into_blocks(items):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lowering, "BLOCK", 3)
-        assert_equal(lower(stand_in(items), CATALOG).summary, expected(items))
+        assert_equal(lower(stand_in(items), CATALOG, threads=2).summary, expected(items))
 
 
 @settings(max_examples=100, deadline=None)
@@ -183,6 +185,14 @@ def test_shows_of_the_last_day_are_counted_up_to_the_number_a_state_remembers():
 def test_shows_older_than_a_day_are_not_counted():
     items = [shown("v", 0), shown("v", 10), shown("v", DAY // SECOND)]
     assert lower(stand_in(items), CATALOG).summary.n_shows_last_24h.tolist() == [0, 1, 1]
+
+
+def test_a_show_that_lies_ahead_moves_the_end_of_the_last_day_as_it_does_in_the_fold():
+    day = DAY // SECOND
+    ahead = replace(shown("v", 3 + day), received_at=START + day * SECOND)
+    items = [shown("v", 2), shown("v", 4), ahead, shown("v", 1 + day)]
+    assert lower(stand_in(items), CATALOG).summary.n_shows_last_24h.tolist() == [0, 1, 1, 2]
+    assert_equal(lower(stand_in(items), CATALOG).summary, expected(items))
 
 
 def test_owners_may_be_any_numbers():

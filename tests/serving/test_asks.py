@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from data.domain import SECOND
+from policy.asking import Asking
 from tests.serving.shops import CATALOG, NOON, Shop, error_of, make_workspace, opened
 
 
@@ -204,3 +205,21 @@ def test_a_clock_that_is_set_back_keeps_the_order_of_arrivals(shop: Shop) -> Non
     shop.clock.now = NOON - 3_600 * SECOND
     second = shop.get(f"/v1/decisions/{shop.ask()['decision_id']}").json()
     assert second["at"] == "2025-11-21T12:00:00.000001Z"
+
+
+def test_a_fault_of_ours_in_one_request_of_a_batch_leaves_the_others_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def attempt(work: Asking, view: Any) -> Any:
+        if work.visitor_id == "faulty":
+            raise KeyError("our fault")
+        return own(work, view)
+
+    own = Asking.attempt
+    monkeypatch.setattr(Asking, "attempt", attempt)
+    requests = [{"visitor_id": visitor} for visitor in ("a", "faulty", "b")]
+    decisions = shop.post("/v1/next-asks", {"requests": requests}).json()["decisions"]
+    assert decisions[1]["error"]["code"] == "internal"
+    assert decisions[0]["ask"]
+    assert decisions[2]["ask"]
+    assert "our fault" in caplog.text

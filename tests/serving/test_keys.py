@@ -41,6 +41,10 @@ def test_without_keys_only_this_machine_may_call(tmp_path: Path) -> None:
         assert shop.get("/livez").status_code == 200
 
 
+def test_without_keys_a_key_that_is_sent_all_the_same_does_no_harm(shop: Shop) -> None:
+    assert shop.get("/v1/policy", **_key("site")).status_code == 200
+
+
 def test_a_key_that_is_added_counts_within_one_look(shop: Shop) -> None:
     assert shop.get("/v1/policy").status_code == 200
     _add(shop, "read")

@@ -25,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FILE_WIDTH: Final = 120
 """Columns of output that does not go to a terminal."""
+STORE_WAIT_S: Final = 5.0
+"""How long a command waits for a store that another process holds; a service gives up much sooner."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def opened_store(workspace: Workspace) -> Iterator[Store]:
     """The workspace's store, closed at the end."""
     from data.stores.registry import open_store
 
-    store = open_store(workspace.store_url, sync=workspace.settings.store.sync)
+    store = open_store(workspace.store_url, sync=workspace.settings.store.sync, busy_timeout_s=STORE_WAIT_S)
     try:
         yield store
     finally:

@@ -18,7 +18,7 @@ ROLES = ("site", "server", "read", "admin")
 
 
 @click.group(
-    "keys", epilog=examples("smallyes keys add --role server", "smallyes keys list", "smallyes keys revoke 3f9c")
+    "keys", epilog=examples("smallyes keys add --role server", "smallyes keys list", "smallyes keys revoke 3f9c01ab")
 )
 def command() -> None:
     """Make, list and revoke API keys. A running service follows within seconds."""
@@ -61,7 +61,7 @@ def is_origin(text: str) -> bool:
         return False
 
 
-@command.command("list")
+@command.command("list", epilog=examples("smallyes keys list", "smallyes keys list --json"))
 @common_options
 def list_keys(session: Session) -> None:
     """List keys, without the keys themselves."""
@@ -86,8 +86,8 @@ def list_keys(session: Session) -> None:
     session.answer({"keys": rows}, "\n".join(lines) or "No keys: the service answers on this machine only.")
 
 
-@command.command("revoke")
-@click.argument("key_id")
+@command.command("revoke", epilog=examples("smallyes keys revoke 3f9c01ab"))
+@click.argument("key_id", metavar="ID")
 @common_options
 def revoke(session: Session, key_id: str) -> None:
     """Revoke a key by its id."""

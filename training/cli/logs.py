@@ -58,7 +58,10 @@ def read_arrivals(
     from data.arrivals import arrange
     from data.log import read_log
 
-    log = read_log(logs, journey=catalog.journey, mapping=mapping, now=instant(now_text), present=now())
+    until = instant(now_text)
+    # Rows from the future are refused, unless one asks to look from there.
+    present = now() if until is None else max(now(), until)
+    log = read_log(logs, journey=catalog.journey, mapping=mapping, now=until, present=present)
     return log, arrange(log.frame, catalog)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -99,21 +100,23 @@ def _check_log(session: Session, file: Path, mapping: Path | None, catalogs: Map
     names = ", ".join(log.journey for log in logs if log.journey)
     journeys = f" of journey{'s' if len(logs) > 1 else ''} {names}" if names else ""
     n_good = sum(len(log.frame) for log in logs)
-    return Finding(str(file), faults, warnings, f"{n_good} good rows{journeys} of {logs[0].n_read}")
+    good = f"{n_good} good row{'s' if n_good != 1 else ''}"
+    return Finding(str(file), faults, warnings, f"{good}{journeys} of {logs[0].n_read}")
 
 
 def _logs(file: Path, journey: str | None, mapping: Path | None) -> list[Log]:
     """The log, once for each journey in it."""
     from data.log import read_log
 
+    read = partial(read_log, file, mapping=mapping, present=now(), quarantine_to=False)
     try:
-        return [read_log(file, journey=journey, mapping=mapping, present=now(), quarantine_to=False)]
+        return [read(journey=journey)]
     except BadLog as error:
         (first, *_) = error.faults
         if journey is not None or first.path != "journey" or len(error.faults) > 1:
             raise
         names = first.received.split(", ")
-    return [read_log(file, journey=name, mapping=mapping, quarantine_to=False) for name in names]
+    return [read(journey=name) for name in names]
 
 
 def _refused(file: Path, quarantined: pl.DataFrame) -> Iterator[Fault]:
@@ -144,7 +147,7 @@ def _rows(n: int) -> str:
 
 
 def _without_file(fault: Fault) -> str:
-    return str(Fault(fault.path or "catalog", "", fault.problem, fault.received, fault.allowed))
+    return str(fault).removeprefix(f"{fault.file}: ")
 
 
 def _as_json(findings: Sequence[Finding], n_faults: int) -> dict[str, Any]:
