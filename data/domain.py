@@ -16,9 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
-EventType: TypeAlias = Literal[
-    "shown", "accepted", "declined", "ignored", "converted", "left", "signal", "merged"
-]
+EventType: TypeAlias = Literal["shown", "accepted", "declined", "ignored", "converted", "left", "signal", "merged"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = (
     "shown",
     "accepted",

@@ -38,22 +38,23 @@ def _check_text(value: str) -> str:
 
 def _instant(value: object) -> object:
     """ISO text or a datetime as microseconds; anything else is left for the type check to refuse."""
-    if isinstance(value, datetime):
-        return from_datetime(value)
-    if isinstance(value, str):
-        try:
-            return from_iso(value)
-        except (ValueError, OverflowError):
-            raise ValueError("must be an ISO 8601 time like 2026-11-21T12:00:00Z") from None
     if value is None:
         return None
-    raise ValueError("must be an ISO 8601 time like 2026-11-21T12:00:00Z")
+    try:
+        instant = from_iso(value) if isinstance(value, str) else from_datetime(value)  # type: ignore[arg-type]
+    except (ValueError, OverflowError, AttributeError):
+        raise ValueError("must be an ISO 8601 time like 2026-11-21T12:00:00Z") from None
+    if instant <= 0:
+        raise ValueError("must be later than 1970-01-01T00:00:00Z")
+    return instant
 
 
 Id = Annotated[str, AfterValidator(_check_id)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Instant = Annotated[int, BeforeValidator(_instant, json_schema_input_type=datetime)]
-Value = Annotated[str, AfterValidator(_check_text)] | bool | int | float | None
+Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+"""A whole number as stores keep it; a larger one is taken as a float."""
+Value = Annotated[str, AfterValidator(_check_text)] | bool | Whole | float | None
 Features = Annotated[dict[Id, Value], Field(max_length=MAX_FEATURES)]
 Channel = Literal["web", "email", "social", "chat", "voice", "app"]
 
@@ -139,7 +140,7 @@ class MergeRequest(Message):
     to_id: Id = Field(alias="to")
 
 
-_UNION_MEMBERS: Final = ("str", "bool", "int", "float", "function-after[_check_text(), str]")
+_UNION_MEMBERS: Final = ("str", "bool", "int", "float", "constrained-int", "function-after[_check_text(), str]")
 M = TypeVar("M", bound=BaseModel)
 
 

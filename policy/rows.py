@@ -26,6 +26,4 @@ class RequestRows:
         """The candidates with their feature matrix, shape (m, number of columns)."""
         summary = summarize([situation.state], [situation.now], self._catalog)
         given = self._inputs.encode([situation.context], [situation.answers], [situation.channel], [situation.now])
-        return replace(
-            candidates, features=self._columns.matrix(summary, given, candidates.offsets, candidates.asks)
-        )
+        return replace(candidates, features=self._columns.matrix(summary, given, candidates.offsets, candidates.asks))

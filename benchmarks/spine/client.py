@@ -33,6 +33,9 @@ class Load:
 
 
 HEADER = (
+    "| what | requests | requests/s | server CPU us/request | p50 us | p99 us | failed |\n"
+    "|---|---|---|---|---|---|---|"
+)
     "| what | requests | requests/s | server CPU us/request | p50 us | p99 us | failed |\n|---|---|---|---|---|---|---|"
 )
 

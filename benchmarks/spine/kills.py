@@ -1,4 +1,4 @@
-"""kill -9 of every process of the service under load: what was acknowledged is there, and is answered the same again."""
+"""kill -9 of every process of the service under load: what was acknowledged is there, and answered the same again."""
 
 from __future__ import annotations
 
