@@ -112,7 +112,7 @@ def _mark_repeats(timeline: Timeline, part: slice, source: IntArray, log: LogCol
     timeline.is_repeat[part] = False
     if np.count_nonzero(timeline.is_conversion[part]) < 2:
         return
-    matters = timeline.is_conversion[part] | timeline.is_a(SHOWN)[part]
+    matters = timeline.is_conversion[part] | (timeline.rank[part] == SHOWN)
     rows = part.start + np.flatnonzero(matters)
     scopes, state = Scopes.of(log.catalog), JourneyState()
     named = log.frame.select("type", "ask_id", "order_id")[source[rows]]

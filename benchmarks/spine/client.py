@@ -33,16 +33,18 @@ class Load:
 
 
 HEADER = (
-    "| what | requests | requests/s | server CPU us/request | p50 us | p99 us | failed |\n"
-    "|---|---|---|---|---|---|---|"
-)
     "| what | requests | requests/s | server CPU us/request | p50 us | p99 us | failed |\n|---|---|---|---|---|---|---|"
 )
 
 
 def post(path: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    lines = (
+        f"POST {path} HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
 
 
 def load(port: int, requests: Sequence[bytes], n_connections: int, pid: int) -> Load:

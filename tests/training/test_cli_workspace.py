@@ -124,9 +124,9 @@ def test_a_workspace_without_journeys_says_so(workspace: Workspace, smallyes: Sm
 
 def test_a_faulty_catalog_stops_what_needs_it_with_every_fault(workspace: Workspace, smallyes: Smallyes) -> None:
     file = workspace.journeys / "skincare.yaml"
-    file.write_text(file.read_text().replace("effort: 8", "effort: 80").replace("goal: purchase", "goal: purchas"))
+    file.write_text(file.read_text().replace("effort: 8", "effort: 80").replace("kind: video", "kind: vidio"))
     answer = smallyes("funnel", "--log", "x.csv")
     assert answer.code == 2
     assert len(answer.err.splitlines()) == 2
-    assert "did you mean purchase?" in answer.err
+    assert "did you mean video?" in answer.err
     assert "received 80; allowed: a number from 0 to 10" in answer.err

@@ -80,13 +80,12 @@ def _check_catalog(file: Path, catalogs: dict[str, Catalog], owners: dict[tuple[
     if owner.resolve() != file.resolve():
         return Finding(str(file), [same_journey(str(file), catalog.journey, str(owner))])
     catalogs[catalog.journey] = catalog
-    summary = f"journey {catalog.journey}: {len(catalog.asks)} asks, goal {catalog.goal}"
+    n_asks = len(catalog.asks)
+    summary = f"journey {catalog.journey}: {n_asks} ask{'s' if n_asks != 1 else ''}, goal {catalog.goal}"
     return Finding(str(file), [], [_without_file(fault) for fault in warnings], summary)
 
 
 def _check_log(session: Session, file: Path, mapping: Path | None, catalogs: Mapping[str, Catalog]) -> Finding:
-    from data.log import unknown_asks
-
     try:
         logs = _logs(file, session.journey, mapping)
     except BadLog as error:
@@ -94,14 +93,22 @@ def _check_log(session: Session, file: Path, mapping: Path | None, catalogs: Map
     faults = list(_refused(file, logs[0].quarantined))
     warnings = list(dict.fromkeys(note for log in logs for note in log.notes))
     for log in logs:
-        catalog = catalogs.get(log.journey)
-        for ask_id, n in (unknown_asks(log.frame, catalog) if catalog is not None else {}).items():
-            warnings.append(f"{_rows(n)} name the ask {ask_id!r}, which the catalog {log.journey} does not have")
+        warnings += _unknown(log, catalogs.get(log.journey))
     names = ", ".join(log.journey for log in logs if log.journey)
     journeys = f" of journey{'s' if len(logs) > 1 else ''} {names}" if names else ""
     n_good = sum(len(log.frame) for log in logs)
     good = f"{n_good} good row{'s' if n_good != 1 else ''}"
     return Finding(str(file), faults, warnings, f"{good}{journeys} of {logs[0].n_read}")
+
+
+def _unknown(log: Log, catalog: Catalog | None) -> Iterator[str]:
+    from data.log import unknown_asks
+
+    if catalog is None:
+        return
+    for ask_id, n in unknown_asks(log.frame, catalog).items():
+        verb = "names" if n == 1 else "name"
+        yield f"{_rows(n)} {verb} the ask {ask_id!r}, which the catalog {log.journey} does not have"
 
 
 def _logs(file: Path, journey: str | None, mapping: Path | None) -> list[Log]:
