@@ -76,7 +76,7 @@ def import_arrivals(
     waiting = _Waiting()
     for owner, item in arrivals:
         if isinstance(item, Event) and item.type == "merged" and item.from_id is not None:
-            both = waiting.merge(owner, item.from_id)
+            both = waiting.merge(owner, item.visitor_id, item.from_id)
             yield from _take(desk, store, live, [both] if both else [])
             yield _merge(desk, store, live, item)
         else:
@@ -96,12 +96,12 @@ class _Waiting:
         self.owner_of[item.visitor_id] = owner
         self.rows.setdefault(owner, []).append(item)
 
-    def merge(self, owner: int, from_id: str) -> list[Arrival]:
-        """The rows of both sequences in order of arrival; from now on both are one."""
+    def merge(self, owner: int, to_id: str, from_id: str) -> list[Arrival]:
+        """The rows of both sequences in order of arrival; from now on both are one, of this owner."""
         other = self.owner_of.get(from_id, owner)
         while other in self.became:
             other = self.became[other]
-        self.owner_of[from_id] = owner
+        self.owner_of[from_id] = self.owner_of[to_id] = owner
         if other == owner:
             return self.rows.pop(owner, [])
         self.became[other] = owner
@@ -204,7 +204,7 @@ class _Draft:
         self._decisions: dict[str, StoredDecision] = {}
         self._events: list[StoredEvent] = []
         self._statuses: dict[str, StatusWrite] = {}
-        self._last_received_at = _known_until(held, live.catalog.journey)
+        self._last_received_at = _known_until(view, held, live.catalog.journey)
 
     @property
     def is_empty(self) -> bool:
@@ -336,10 +336,14 @@ def _one_with(visitor_id: str, arrivals: Iterable[Arrival]) -> set[str]:
     return sets.get(visitor_id, {visitor_id})
 
 
-def _known_until(held: Held, journey: str) -> int:
-    """What arrives for a visitor in a journey must arrive after this: 0 where it is known from other journeys alone."""
+def _known_until(view: View, held: Held, journey: str) -> int:
+    """What arrives for a visitor in a journey must arrive after this: other journeys do not matter."""
     memory = held.memory
-    return 0 if memory.journeys and journey not in memory.journeys else memory.last_received_at
+    if memory.journeys.keys() <= {journey}:
+        return memory.last_received_at
+    history = view.store.history(held.visitor_id)
+    rows: list[Arrival] = [*(stored.decision for stored in history.decisions), *history.events]
+    return max((row.received_at for row in rows if row.journey == journey), default=0)
 
 
 def _identity(decision: Decision) -> tuple[str, str, int, str | None]:

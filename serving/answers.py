@@ -13,7 +13,7 @@ from policy.hearing import error_body
 Headers = tuple[tuple[bytes, bytes], ...]
 
 JSON_TYPE: Final = b"application/json"
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,4 +112,4 @@ class Meters:
         return Histogram(f"smallyes_{name}", text, labels, registry=self._registry, buckets=_SECONDS)
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"smallyes_{name}", text, registry=self._registry, multiprocess_mode="livemax")
+        return Gauge(f"smallyes_{name}", text, registry=self._registry, multiprocess_mode="mostrecent")

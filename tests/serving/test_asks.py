@@ -100,7 +100,7 @@ def test_ids_may_be_unicode_but_not_over_long(shop: Shop) -> None:
     assert error_of(shop.get("/v1/visitors/" + "v" * 257), 422)
 
 
-@pytest.mark.parametrize("value", [2**63, 1e308, -0.0, "x" * 4096, True, None])
+@pytest.mark.parametrize("value", [2**70, 1e308, -0.0, "x" * 4096, True, None])
 def test_odd_values_in_the_context_do_no_harm(shop: Shop, value: object) -> None:
     assert shop.ask(context={"odd": value}, answers={"odd": value})["ask"]
 

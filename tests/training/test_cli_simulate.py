@@ -12,7 +12,7 @@ import pytest
 from data.catalog import load_folder
 from data.domain import Catalog
 from data.log import read_log
-from policy.bundle import MANIFEST, save_bundle
+from policy.bundle import save_bundle
 from policy.explorers import Greedy
 from policy.following import Pointed, publish_pointer
 from policy.scorers import ConstantScorer
@@ -128,12 +128,9 @@ def catalog(smallyes: Smallyes, monkeypatch: pytest.MonkeyPatch) -> Catalog:
 
 def go_live(catalog: Catalog) -> Path:
     """Makes a policy that likes the poll best the champion."""
-    from hashlib import sha256
-
     scorer = ConstantScorer((), {"concern_poll": 1.0}, default_value=0.1, default_p_accept=0.2, nothing=0.0)
     folder = Path("var/policies/one")
-    save_bundle(folder, catalog, scorer, Greedy(floor=0.1))
-    digest = sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    digest = save_bundle(folder, scorer=scorer, explorer=Greedy(floor=0.1), catalog=catalog, spec=None, info={})
     publish_pointer(Path("var/policies"), "skincare", champion=Pointed("1", "one", digest))
     return folder
 

@@ -135,7 +135,8 @@ def _live(session: Session, policy: str, world: World) -> LiveJourney:
     following = Following(workspace.journeys, workspace.policies, now)
     live = following.live.get(world.catalog.journey)
     if live is None or live.champion is None:
-        raise BadInput(f"--policy champion: {workspace.root} has no live champion for {world.catalog.journey!r}")
+        why = f": {live.trouble}" if live is not None and live.trouble else ""
+        raise BadInput(f"--policy champion: {workspace.root} has no live champion for {world.catalog.journey!r}{why}")
     return live
 
 
