@@ -27,7 +27,7 @@ def to_iso(at: int) -> str:
         >>> to_iso(1_000_000)
         '1970-01-01T00:00:01.000000Z'
     """
-    return to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return to_datetime(at).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def to_datetime(at: int) -> datetime:

@@ -28,7 +28,7 @@ class Hearing:
     is durable.
     """
 
-    def __init__(self, events: Sequence[dict[str, Any] | Outcome]) -> None:
+    def __init__(self, events: Sequence[Any]) -> None:
         self.error: BadRequest | None = None
         self._outcomes: dict[int, Outcome] = {}
         self._rejected: dict[int, BadRequest] = {}

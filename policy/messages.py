@@ -22,6 +22,8 @@ MAX_TEXT_BYTES: Final = 4_096
 MAX_HISTORY: Final = 10_000
 MAX_BATCH: Final = 1_000
 MAX_EVENTS: Final = 500
+_LATEST: Final = from_iso("9000-01-01")
+"""What guardrails add to a time must still be a time."""
 
 
 def _check_id(value: str) -> str:
@@ -44,8 +46,8 @@ def _instant(value: object) -> object:
         instant = from_iso(value) if isinstance(value, str) else from_datetime(value)  # type: ignore[arg-type]
     except (ValueError, OverflowError, AttributeError):
         raise ValueError("must be an ISO 8601 time like 2026-11-21T12:00:00Z") from None
-    if instant <= 0:
-        raise ValueError("must be later than 1970-01-01T00:00:00Z")
+    if not 0 < instant < _LATEST:
+        raise ValueError("must be after 1970 and before the year 9000")
     return instant
 
 
@@ -105,7 +107,7 @@ class LocalRequest(AskRequest):
 class AskBatch(Message):
     """``POST /v1/next-asks``; each request is checked by itself, so that one bad one does not spoil the rest."""
 
-    requests: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_BATCH)]
+    requests: Annotated[list[Any], Field(min_length=1, max_length=MAX_BATCH)]
 
 
 class Outcome(Message):
@@ -128,7 +130,7 @@ class Outcome(Message):
 class OutcomeBatch(Message):
     """``POST /v1/outcomes``; each event is checked by itself."""
 
-    events: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MAX_EVENTS)]
+    events: Annotated[list[Any], Field(min_length=1, max_length=MAX_EVENTS)]
 
 
 class MergeRequest(Message):

@@ -110,7 +110,7 @@ def _decision(office: Office, work: Asking, failure: BaseException | None = None
     return work.result
 
 
-async def _heard(office: Office, events: Sequence[dict[str, Any] | Outcome]) -> dict[str, Any]:
+async def _heard(office: Office, events: Sequence[Any]) -> dict[str, Any]:
     work = Hearing(events)
     await office.batching.do(work, weight=len(events))
     if work.error is not None:
@@ -119,7 +119,7 @@ async def _heard(office: Office, events: Sequence[dict[str, Any] | Outcome]) -> 
 
 
 async def _heard_with_tokens(
-    office: Office, events: Sequence[dict[str, Any]], *, is_public: bool, is_text: bool
+    office: Office, events: Sequence[Any], *, is_public: bool, is_text: bool
 ) -> dict[str, Any]:
     """Takes the events whose token proves that their decision was answered to whoever reports them."""
     rejected: dict[int, BadRequest] = {}

@@ -263,3 +263,9 @@ def test_progress_never_grows_its_promise_and_ends_with_the_goal() -> None:
         shop.now += MINUTE
         shop.tell({"type": "accepted", "decision_id": decision["decision_id"]})
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_history_at_the_end_of_time_is_refused_where_it_is_wrong() -> None:
+    with pytest.raises(BadRequest) as caught:
+        Shop().ask(history=[], at="9999-12-31T00:00:00Z")
+    assert caught.value.field == "at"
