@@ -5,6 +5,7 @@ Start it with ``smallyes serve``, or with ``bentoml serve serving.service:SmallY
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -24,6 +25,7 @@ from policy.launching import SERVICE_NAME, WORKSPACE_VARIABLE, backstop_s
 from serving.door import Door, Entrance
 from serving.meters import Meters
 from serving.office import Office, check_address
+from serving.orphans import SUPERVISOR_VARIABLE, leave_when_orphaned, supervisor_of
 
 _RESTART_PAUSE_S: Final = 2.0
 """A worker that cannot open waits before it ends, as it is started again at once."""
@@ -70,6 +72,7 @@ class SmallYes:
     @staticmethod
     def check() -> None:
         """Looks once, before any worker starts, whether the workspace can be served."""
+        os.environ[SUPERVISOR_VARIABLE] = str(os.getpid())
         try:
             workspace = workspace_of(os.environ)
             # Workers are started elsewhere: in the folder of the code.
@@ -95,6 +98,7 @@ class SmallYes:
     async def open(self) -> None:
         """Opens the door; what is loaded by now stays, so that the garbage collector need not look at it again."""
         await self._office.start()
+        self._watch = asyncio.create_task(leave_when_orphaned(supervisor_of(os.environ)))
         _entrance.office = self._office
         gc.collect()
         gc.freeze()
@@ -103,6 +107,7 @@ class SmallYes:
     async def close(self) -> None:
         """Closes the office after the last request was answered."""
         _entrance.office = None
+        self._watch.cancel()
         await self._office.stop()
 
 

@@ -32,6 +32,7 @@ class Service:
         self.workspace = workspace
         self.process = process
         self.log = log
+        self._known: set[psutil.Process] = set()
         self.url = f"http://127.0.0.1:{workspace.settings.serve.port}"
 
     @property
@@ -74,10 +75,20 @@ class Service:
             raise
 
     def kill(self) -> None:
-        """Ends every process of it at once, as a machine does that loses its mind."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Ends every process of it at once, as a machine does that loses its mind.
+
+        Workers lead process groups of their own, so that each is ended by itself; none may outlive the test.
+        """
+        for _ in range(3):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._known.update(psutil.Process(self.process.pid).children(recursive=True))
+            for process in (*self._known,):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
+        psutil.wait_procs(list(self._known), timeout=10)
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.journeys.services import Service, make_served_workspace, served, start
@@ -65,6 +66,18 @@ def test_a_worker_that_dies_is_replaced(service: Service) -> None:
     victim.send_signal(signal.SIGKILL)
     service.wait(lambda _: victim.pid not in [w.pid for w in service.workers()] and len(service.workers()) >= 2)
     service.wait_ready()
+
+
+def test_workers_leave_when_their_supervisor_was_killed(tmp_path: Path) -> None:
+    service = start(make_served_workspace(tmp_path, serve__workers=2), tmp_path / "log")
+    try:
+        service.wait_ready()
+        workers = service.workers()
+        service.process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=15)
+        assert alive == []
+    finally:
+        service.kill()
 
 
 def _refused(service: Service) -> str:

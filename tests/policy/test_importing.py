@@ -38,38 +38,57 @@ CATALOG = shop_catalog(
 )
 
 
-def busy_shop(seed: int, n_steps: int = 60, *, unprompted: bool = True) -> Shop:
+def busy_shop(seed: int, n_steps: int = 60, *, prefix: str = "v", unprompted: bool = True) -> Shop:
     """A shop in which everything happened that can: deferred asks, late outcomes, merges, orders, unprompted yeses."""
     rng = np.random.default_rng(seed)
     shop = Shop(CATALOG)
     open_ids: list[str] = []
-    for _ in range(n_steps):
-        _act(shop, rng, open_ids, unprompted)
+    for step in range(n_steps):
+        visitors = [f"{prefix}{rng.integers(4)}" for _ in range(2)]
+        kind = rng.integers(12)
+        if kind < 6:
+            open_ids.append(f"{prefix}{seed}-{step}")
+            _ask(shop, rng, visitors[0], open_ids[-1])
+        elif kind < 9 and open_ids:
+            _answer(shop, rng, open_ids[rng.integers(len(open_ids))])
+        elif kind < 11:
+            _happen(shop, rng, visitors[0], unprompted)
+        elif rng.random() < 0.5:
+            merge(shop, visitors[0], f"{visitors[1]}x")
         shop.now += int(rng.choice([0, 1, MINUTE, 11 * MINUTE, 3 * HOUR], p=[0.2, 0.1, 0.5, 0.15, 0.05]))
     return shop
 
 
-def _act(shop: Shop, rng: np.random.Generator, open_ids: list[str], unprompted: bool) -> None:
-    visitor = f"v{rng.integers(4)}"
-    kind = rng.integers(12)
-    late = to_iso(max(START, shop.now - int(rng.integers(0, 2 * HOUR))))
-    if kind < 6:
-        fields: dict[str, Any] = {"context": {"device": "mobile"}, "deferred": bool(rng.random() < 0.2)}
-        if rng.random() < 0.3:
-            fields |= {"exclude": ["quiz"], "consents": ["email_marketing"], "answers": {"skin": "dry"}}
-        open_ids.append(shop.ask(visitor, **fields)["decision_id"])
-    elif kind < 9 and open_ids:
-        about = {"decision_id": open_ids[rng.integers(len(open_ids))], "answers": {"age": int(rng.integers(20, 60))}}
-        answer = ["accepted", "declined", "ignored", "shown"][rng.integers(4)]
-        shop.tell({"type": answer, **about, **({"at": late} if rng.random() < 0.4 else {})})
-    elif kind == 9 and unprompted:
-        shop.tell({"type": "accepted", "ask_id": "guide", "visitor_id": visitor, "journey": "shop", "at": late})
-    elif kind in (9, 10):
-        event = ["converted", "left", "signal"][rng.integers(3)]
-        order = {"order_id": f"o{rng.integers(5)}", "value": 12.5} if event == "converted" else {}
-        shop.tell({"type": event, "visitor_id": visitor, "journey": "shop", "signal": "page_view", "at": late, **order})
-    elif rng.random() < 0.5:
-        merge(shop, visitor, f"v{rng.integers(4)}x")
+def _ask(shop: Shop, rng: np.random.Generator, visitor: str, decision_id: str) -> None:
+    fields: dict[str, Any] = {"context": {"device": "mobile"}, "deferred": bool(rng.random() < 0.2)}
+    if rng.random() < 0.3:
+        fields |= {"exclude": ["quiz"], "consents": ["email_marketing"], "answers": {"skin": "dry"}}
+    shop.ask(visitor, decision_id=decision_id, **fields)
+
+
+def _answer(shop: Shop, rng: np.random.Generator, decision_id: str) -> None:
+    answer = ["accepted", "declined", "ignored", "shown"][rng.integers(4)]
+    at = {"at": _earlier(shop, rng)} if rng.random() < 0.4 else {}
+    shop.tell({"type": answer, "decision_id": decision_id, "answers": {"age": int(rng.integers(20, 60))}, **at})
+
+
+def _happen(shop: Shop, rng: np.random.Generator, visitor: str, unprompted: bool) -> None:
+    event = ["converted", "left", "signal", "accepted"][rng.integers(4 if unprompted else 3)]
+    about: dict[str, Any] = {"visitor_id": visitor, "journey": "shop", "at": _earlier(shop, rng)}
+    if event == "converted":
+        about |= {"order_id": f"o{rng.integers(5)}", "value": 12.5}
+    if event == "accepted":
+        about["ask_id"] = "guide"
+    shop.tell({"type": event, "signal": "page_view", **about})
+
+
+def _earlier(shop: Shop, rng: np.random.Generator) -> str:
+    return to_iso(max(START, shop.now - int(rng.integers(0, 2 * HOUR))))
+
+
+def busy_log() -> list[Row]:
+    """What a few busy shops with different visitors have to tell."""
+    return [row for seed, prefix in enumerate("abcd") for row in log_of(busy_shop(seed, prefix=prefix).store)]
 
 
 def log_of(store: Store, journey: str = "shop") -> list[Row]:

@@ -88,8 +88,8 @@ def test_time_begins_where_it_is_told_to(smallyes: Smallyes) -> None:
     assert str(frame["at"].min()).startswith("2025-03-01 08:")
 
 
-def test_the_log_is_valid_for_the_workspace_of_that_world(smallyes: Smallyes) -> None:
-    smallyes("init", "shop", "--world", "skincare")
+def test_the_log_is_of_the_journey_that_a_workspace_starts_with(smallyes: Smallyes) -> None:
+    smallyes("init", "shop")
     simulated(smallyes)
     answer = smallyes("validate", "log.parquet", "--workspace", "shop")
     assert answer.code == 0
@@ -121,7 +121,7 @@ def test_it_tells_machines_the_truth(smallyes: Smallyes) -> None:
 
 @pytest.fixture
 def catalog(smallyes: Smallyes, monkeypatch: pytest.MonkeyPatch) -> Catalog:
-    smallyes("init", "shop", "--world", "skincare")
+    smallyes("init", "shop")
     monkeypatch.chdir("shop")
     return load_folder("journeys")["skincare"]
 

@@ -16,6 +16,7 @@ evidence about real ones.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 
@@ -57,8 +58,9 @@ def skincare() -> World:
 
 
 def _catalog() -> Catalog:
-    text = files(__package__).joinpath("skincare.yaml").read_bytes()
-    return parse_catalog(text, "skincare.yaml")
+    """The journey that every new workspace starts with; who is held out is for whoever simulates to say."""
+    text = files("data").joinpath("starter", "skincare.yaml").read_bytes()
+    return replace(parse_catalog(text, "skincare.yaml"), holdout=())
 
 
 def _types() -> tuple[VisitorType, ...]:
