@@ -75,7 +75,7 @@ def run(size: int | None) -> int:
         workspace = make_place(Path(folder), catalog, has_model=False)
         n_decisions = _drive(workspace, replace(world, catalog=catalog), n)
         out = Path(folder) / "log.parquet"
-        command = [sys.executable, "-m", "training.cli.app", "export", "--workspace", folder, "--out", str(out)]
+        command = [sys.executable, "-m", "training.cli", "export", "--workspace", folder, "--out", str(out)]
         subprocess.run(command, check=True)
         return _recompute(workspace, catalog, out, n_decisions)
 

@@ -67,7 +67,8 @@ def test_what_cannot_be_revoked_is_a_no(smallyes: Smallyes) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["shop.example", "https://shop.example/cart", "ftp://x", "https://a b", "https://x:y"]
+    "origin",
+    ["shop.example", "https://shop.example/cart", "ftp://x", "https://a b", "https://x:y", "https://Shop.example"],
 )
 def test_what_is_no_origin_is_refused(smallyes: Smallyes, origin: str) -> None:
     answer = smallyes("keys", "add", "--role", "site", "--origin", origin)

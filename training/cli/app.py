@@ -144,7 +144,3 @@ def _explain(error: Exception) -> int:
         err=True,
     )
     return UNAVAILABLE
-
-
-if __name__ == "__main__":
-    main()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 import click
 
@@ -14,6 +14,7 @@ from data.stores.protocol import KeyRecord
 from training.cli.app import NoError
 from training.cli.context import Session, common_options, examples, opened_store
 
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 ROLES = ("site", "server", "read", "admin")
 
 
@@ -52,13 +53,7 @@ def is_origin(text: str) -> bool:
         >>> is_origin("https://shop.example"), is_origin("http://localhost:8000"), is_origin("https://shop.example/cart")
         (True, True, False)
     """
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and text == f"{parts.scheme}://{parts.hostname}" + (
-            f":{parts.port}" if parts.port is not None else ""
-        )
-    except ValueError:
-        return False
+    return _ORIGIN.fullmatch(text) is not None
 
 
 @command.command("list", epilog=examples("smallyes keys list", "smallyes keys list --json"))
