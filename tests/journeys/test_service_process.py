@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sqlite3
 import time
@@ -74,7 +75,19 @@ def _raw(service: Service, *parts: bytes) -> bytes:
         for part in parts:
             connection.sendall(part)
             time.sleep(0.02)
-        return connection.recv(65_536)
+        return _whole(connection)
+
+
+def _whole(connection: socket.socket) -> bytes:
+    """One answer with all of its body, which may come after its head."""
+    answer = b""
+    while True:
+        part = connection.recv(65_536)
+        answer += part
+        head, end, body = answer.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        if not part or (end and length is not None and len(body) >= int(length[1])):
+            return answer
 
 
 HEAD = b"POST /v1/next-ask HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
