@@ -154,7 +154,8 @@ class Asking:
         if not (catalog.reuse_open_s and state.open_decision and is_recent) or self.request.decision_id is not None:
             return False
         stored = view.decision(state.open_decision)
-        if stored is None or stored.status != "open" or self.request.deferred:
+        if stored is None or stored.status != "open" or self.request.deferred or not stored.audit:
+            # An imported decision has no answer of ours that could be given again.
             return False
         ask_id = stored.decision.ask_id
         if ask_id is None or ask_id not in catalog.position:

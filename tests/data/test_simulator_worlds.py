@@ -22,6 +22,34 @@ from data.simulator.world import (
 )
 from data.simulator.worlds import WORLDS, world
 
+TINY_DYNAMICS = Dynamics(
+    trust_up=0.1,
+    trust_up_gives=0.2,
+    trust_down=-1.0,
+    trust_down_strain=0.2,
+    tire=-0.5,
+    tire_effort=0.1,
+    relief=0.8,
+    rest=0.3,
+    recovery=1,
+    forget=0.2,
+)
+TINY_LEAVING = Leaving(
+    stay=0.5,
+    stay_trust=0.3,
+    stay_fatigue=0.3,
+    stay_answer={"accepted": 0.5, "declined": -0.5},
+    late=-3.0,
+    late_trust=0.4,
+    late_marks={"reachable": 0.8},
+    back=-0.5,
+    back_trust=0.2,
+    back_fatigue=0.2,
+    back_marks={"reachable": 0.9},
+    max_steps=3,
+    max_visits=2,
+)
+
 
 def tiny(limits: Limits = Limits(max_asks_per_session=2), **catalog: object) -> World:  # noqa: B008 - frozen
     """Two types of visitors, four asks, two visits of three steps: small enough to be counted out by hand."""
@@ -51,33 +79,8 @@ def tiny(limits: Limits = Limits(max_asks_per_session=2), **catalog: object) -> 
             decline=-0.2,
             decline_strain=0.2,
         ),
-        dynamics=Dynamics(
-            trust_up=0.1,
-            trust_up_gives=0.2,
-            trust_down=-1.0,
-            trust_down_strain=0.2,
-            tire=-0.5,
-            tire_effort=0.1,
-            relief=0.8,
-            rest=0.3,
-            recovery=1,
-            forget=0.2,
-        ),
-        leaving=Leaving(
-            stay=0.5,
-            stay_trust=0.3,
-            stay_fatigue=0.3,
-            stay_answer={"accepted": 0.5, "declined": -0.5},
-            late=-3.0,
-            late_trust=0.4,
-            late_marks={"reachable": 0.8},
-            back=-0.5,
-            back_trust=0.2,
-            back_fatigue=0.2,
-            back_marks={"reachable": 0.9},
-            max_steps=3,
-            max_visits=2,
-        ),
+        dynamics=TINY_DYNAMICS,
+        leaving=TINY_LEAVING,
         observation=Observation(
             hint="referrer",
             hints={"eager": "ad", "shy": "search"},

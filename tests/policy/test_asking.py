@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from data.clock import to_iso
-from data.domain import Exploration, Holdout
+from data.domain import Decision, Exploration, Holdout
 from data.errors import BadRequest
 from policy.asking import new_decision_id
+from policy.importing import import_arrivals
 from tests.policy.shop import HOUR, MINUTE, START, Shop, limited, shop_catalog
 
 
@@ -269,3 +270,10 @@ def test_a_history_at_the_end_of_time_is_refused_where_it_is_wrong() -> None:
     with pytest.raises(BadRequest) as caught:
         Shop().ask(history=[], at="9999-12-31T00:00:00Z")
     assert caught.value.field == "at"
+
+
+def test_an_imported_open_decision_is_not_given_again() -> None:
+    shop = Shop(shop_catalog(reuse_open_s=60))
+    row = Decision("theirs", "v", "shop", shop.now - 1_000_000, shop.now - 1_000_000, "quiz", None, None, "theirs")
+    list(import_arrivals([(0, row)], shop.live, shop.store, now=shop.now))
+    assert shop.ask()["decision_id"] != "theirs"

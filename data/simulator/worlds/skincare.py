@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
+from typing import Final
 
 from data.catalog import parse_catalog
 from data.domain import Catalog
@@ -63,76 +64,49 @@ def _catalog() -> Catalog:
     return replace(parse_catalog(text, "skincare.yaml"), holdout=())
 
 
+_LIKES: Final = {
+    "watcher": {
+        "loves": ("video",),
+        "likes": ("save",),
+        "misses": ("signup",),
+        "hates": ("quiz", "content", "tool", "contact"),
+    },
+    "reader": {
+        "loves": ("content",),
+        "likes": ("tool", "signup"),
+        "misses": ("poll", "save", "contact"),
+        "hates": ("video", "quiz"),
+    },
+    "player": {
+        "loves": ("quiz",),
+        "likes": ("poll", "trial"),
+        "misses": ("video", "tool", "save", "signup"),
+        "hates": ("content", "contact"),
+    },
+    "asker": {"loves": ("contact",), "misses": ("poll", "save", "signup"), "hates": ("video", "quiz", "content")},
+}
+"""What each type makes of each kind of ask; kinds that are not named leave it cold."""
+_STRENGTH: Final = {"loves": 1.6, "likes": 1.0, "misses": -0.9, "hates": -1.7}
+
+
 def _types() -> tuple[VisitorType, ...]:
-    much, some, little, no = 1.6, 1.0, -0.9, -1.7
     return (
-        VisitorType(
-            "watcher",
-            share=0.3,
-            trust=_NEW,
-            affinity={
-                "video": much,
-                "save": some,
-                "poll": 0.0,
-                "trial": 0.0,
-                "signup": little,
-                "quiz": no,
-                "content": no,
-                "tool": no,
-                "contact": no,
-            },
-        ),
-        VisitorType(
-            "reader",
-            share=0.3,
-            trust=_NEW,
-            patience=0.3,
-            affinity={
-                "content": much,
-                "tool": some,
-                "signup": some,
-                "poll": little,
-                "save": little,
-                "contact": little,
-                "video": no,
-                "quiz": no,
-            },
-        ),
-        VisitorType(
-            "player",
-            share=0.3,
-            trust=_NEW,
-            affinity={
-                "quiz": much,
-                "poll": some,
-                "trial": some,
-                "video": little,
-                "tool": little,
-                "save": little,
-                "signup": little,
-                "content": no,
-                "contact": no,
-            },
-        ),
+        VisitorType("watcher", share=0.3, trust=_NEW, affinity={**_affinity("watcher"), "poll": 0.0, "trial": 0.0}),
+        VisitorType("reader", share=0.3, trust=_NEW, patience=0.3, affinity=_affinity("reader")),
+        VisitorType("player", share=0.3, trust=_NEW, affinity=_affinity("player")),
         VisitorType(
             "asker",
             share=0.1,
             trust=(0.4, 0.4, 0.2, 0.0, 0.0),
             patience=-0.2,
             readiness=0.4,
-            affinity={
-                "contact": much,
-                "trial": 0.5,
-                "tool": 0.5,
-                "poll": little,
-                "save": little,
-                "signup": little,
-                "video": no,
-                "quiz": no,
-                "content": no,
-            },
+            affinity={**_affinity("asker"), "trial": 0.5, "tool": 0.5},
         ),
     )
+
+
+def _affinity(name: str) -> dict[str, float]:
+    return {kind: _STRENGTH[how] for how, kinds in _LIKES[name].items() for kind in kinds}
 
 
 def _response() -> Response:
