@@ -227,6 +227,7 @@ def show(state: JourneyState, decision: Decision, scopes: Scopes) -> JourneyStat
         if state.episode_started_at == 0:
             state.episode_started_at = at
             state.n_episodes += 1
+        if not state.arm and decision.is_learnable and decision.policy != "fallback":
             state.arm = arm_of(decision.policy)
         memory.n_shown_episode += 1
         state.episode_shown += 1
@@ -311,6 +312,7 @@ def _end_episode(state: JourneyState, at: int) -> None:
     state.episode_started_at = 0
     state.episode_shown = state.episode_accepted = 0
     state.arm = ""
+    state.open_decision, state.open_decision_at = "", 0
     for memory in state.asks.values():
         memory.n_shown_episode = memory.n_accepted_episode = 0
 

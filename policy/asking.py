@@ -17,7 +17,7 @@ from data.stores.protocol import Commit, StoredDecision, VisitorWrite
 from features.state import JourneyState, as_of, encode, show
 from policy.choose import Choice, choose
 from policy.desk import Held, Needs, View
-from policy.draw import decision_token, draw_unit, sticky_unit
+from policy.draw import decision_token, draw_unit, sticky_unit, visitor_token
 from policy.guardrails.registry import next_possible_at
 from policy.live import HOLDOUT, LiveJourney, arm_for, served, unprofiled
 from policy.messages import AskRequest
@@ -87,7 +87,6 @@ class Asking:
         self._must_wait = self.is_new = False
         if request.at is not None and request.history is None:
             raise BadRequest("invalid_request", "at: is allowed only together with history.", field="at")
-        live = find_journey(view.journeys, request.journey)
         if request.decision_id is not None:
             stored = view.decision(request.decision_id)
             if stored is not None:
@@ -95,6 +94,7 @@ class Asking:
                 # Another work of the same group made it: wait until it is durable.
                 self._must_wait = view.is_own_decision(request.decision_id)
                 return ()
+        live = find_journey(view.journeys, request.journey)
         if request.history is not None:
             return self._from_history(view, live)
         return self._from_store(view, live)
@@ -119,7 +119,10 @@ class Asking:
         state = memory.journeys.get(catalog.journey) or JourneyState()
         situation = situation_for(live, state, now, request, answers)
         if self._reuse(view, live, situation):
-            return ()
+            if answers == memory.answers:
+                return ()
+            memory.last_received_at, memory.answers = now, answers
+            return (Commit(visitors=(write_visitor(held),)),)
         unit = sticky_unit(view.secret, catalog.journey, held.visitor_id)
         serve = served(live, arm_for(live, situation.state, unit)) if request.profile else unprofiled()
         decision_id = request.decision_id or new_decision_id(now, self._random)
@@ -138,7 +141,8 @@ class Asking:
         now = view.now if request.at is None else request.at
         state = state_from_history(request.history or (), live.scopes, now)
         situation = situation_for(live, state, now, request, merged_answers({}, request.answers))
-        arm = arm_for(live, situation.state, sticky_unit(view.secret, catalog.journey, self.visitor_id))
+        # A history names no arms: the visitor's own is the one its id stands for.
+        arm = arm_for(live, JourneyState(), sticky_unit(view.secret, catalog.journey, self.visitor_id))
         serve = served(live, "main" if self._minted else arm) if request.profile else unprofiled()
         decision_id = request.decision_id or new_decision_id(view.now, self._random)
         choice = choose(live, situation, serve, draw_unit(view.secret, catalog.journey, decision_id))
@@ -158,6 +162,8 @@ class Asking:
             # An imported decision has no answer of ours that could be given again.
             return False
         ask_id = stored.decision.ask_id
+        if stored.decision.is_learnable != self.request.profile:
+            return False
         if ask_id is None or ask_id not in catalog.position:
             return False
         blocks = live.guards.all_blocks(catalog.ask(ask_id), situation)
@@ -209,6 +215,7 @@ class Asking:
         response = response_to(live, choice, situation, decision)
         response["visitor_id"] = self.visitor_id
         response["decision_token"] = token_for(view.secret, decision)
+        response["visitor_token"] = visitor_token(view.secret, self.visitor_id)
         record = {
             "response": response,
             "candidates": candidates_json(choice),
@@ -254,7 +261,9 @@ def find_journey(journeys: Mapping[str, LiveJourney], name: str | None) -> LiveJ
 def request_digest(request: AskRequest) -> bytes:
     """A digest of everything in a request that may change the answer (``trace`` and the id itself do not)."""
     fields = request.__dict__
-    content = {name: fields[name] for name in fields if name not in ("trace", "decision_id", "history")}
+    content = {
+        name: fields[name] for name in fields if name not in ("trace", "decision_id", "history", "visitor_token")
+    }
     if request.history is not None:
         content["history"] = [item.__dict__ for item in request.history]
     return blake2b(_json.encode(content), digest_size=16).digest()

@@ -138,9 +138,9 @@ class View:
     def latest_open(self, journey: str, visitor_id: str, ask_id: str) -> StoredDecision | None:
         """The latest decision for this ask that the visitor, or one merged into it, can still answer."""
         ids = self.store.lineage(visitor_id)
-        stored = self.store.latest_open(journey, ids, ask_id)
-        best = stored if stored is not None and self._is_open(self._decisions.get(_id(stored)) or stored) else None
-        for own in self._decisions.values():
+        # What the group itself changed is judged as the group sees it.
+        best = self.store.latest_open(journey, ids, ask_id, without=self._own_decisions)
+        for own in map(self._decisions.get, self._own_decisions):
             if own is None or not self._is_open(own) or not _concerns(own.decision, journey, ids, ask_id):
                 continue
             if best is None or own.decision.seen_at > best.decision.seen_at:
@@ -229,10 +229,6 @@ class Desk:
             commits.extend(proposed)
         written = self._store.commit(commits) if commits else []
         return [work for work, start, stop in spans if not work.settle(written[start:stop])]
-
-
-def _id(stored: StoredDecision) -> str:
-    return stored.decision.decision_id
 
 
 def _concerns(decision: Decision, journey: str, visitor_ids: Sequence[str], ask_id: str) -> bool:

@@ -94,6 +94,22 @@ def verify_token(
     return is_genuine and now < expires_at
 
 
+def visitor_token(secret: bytes, visitor_id: str) -> str:
+    """Text that proves that its bearer was given this visitor id by us.
+
+    Example:
+        >>> token = visitor_token(b"secret", "v-1")
+        >>> verify_visitor_token(b"secret", token, "v-1"), verify_visitor_token(b"secret", token, "v-2")
+        (True, False)
+    """
+    return base64.urlsafe_b64encode(_mac(secret, "visitor", (visitor_id,))).rstrip(b"=").decode()
+
+
+def verify_visitor_token(secret: bytes, token: str, visitor_id: str) -> bool:
+    """Whether the token is the visitor's own; any text may be given, in constant time."""
+    return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), visitor_token(secret, visitor_id).encode())
+
+
 def _mac(secret: bytes, label: str, parts: Sequence[str | None]) -> bytes:
     return hmac.digest(secret, b"".join([_encoded(label), *map(_encoded, parts)]), "sha256")
 

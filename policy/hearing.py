@@ -119,6 +119,7 @@ class _About:
     live: LiveJourney | None
     stored: StoredDecision | None
     ask_id: str | None
+    decided_at: int = 0
 
 
 @dataclass
@@ -254,7 +255,8 @@ def _about(view: View, outcome: Outcome) -> _About:
     stored = view.latest_open(journey, view.canonical(outcome.visitor_id), outcome.ask_id)
     if stored is None and outcome.type != "accepted":
         raise _bad("no_open_decision", f"ask_id: this visitor has no open decision for {outcome.ask_id!r}.", "ask_id")
-    return _About(outcome.visitor_id, journey, live, stored, outcome.ask_id)
+    decided_at = 0 if stored is None else stored.decision.at
+    return _About(outcome.visitor_id, journey, live, stored, outcome.ask_id, decided_at)
 
 
 def _about_decision(view: View, outcome: Outcome, decision_id: str) -> _About:
@@ -299,7 +301,9 @@ def _about_decision(view: View, outcome: Outcome, decision_id: str) -> _About:
         )
     answers = outcome.type in ("accepted", "declined", "ignored", "shown")
     live = view.journeys.get(decision.journey)
-    return _About(decision.visitor_id, decision.journey, live, stored if answers else None, decision.ask_id)
+    return _About(
+        decision.visitor_id, decision.journey, live, stored if answers else None, decision.ask_id, decision.at
+    )
 
 
 def _is_settled(stored: StoredDecision, outcome: Outcome) -> bool:
@@ -320,7 +324,8 @@ def _happened_at(outcome: Outcome, about: _About, received_at: int, now: int) ->
             field="at",
             received=outcome.at,
         )
-    return at if about.stored is None else max(at, about.stored.decision.at)
+    # A client's clock that is ahead must not move the visitor's session and episode into the future.
+    return max(min(at, received_at), about.decided_at)
 
 
 def _check_activation(state: JourneyState | None, live: LiveJourney | None, stored: StoredDecision, now: int) -> None:

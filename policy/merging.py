@@ -65,7 +65,10 @@ class Merging:
         gone, kept = view.visitor(from_id), view.visitor(to_id)
         now = view.now if self._arrived_at is None else self._arrived_at
         received_at = max(gone.memory.next_arrival(now), kept.memory.next_arrival(now))
-        names = sorted(gone.memory.journeys.keys() | kept.memory.journeys.keys()) or sorted(view.journeys)
+        names = sorted(gone.memory.journeys.keys() | kept.memory.journeys.keys())
+        if self._arrived_at is None or not names:
+            # Every journey's log must tell of it: a deferred decision may wait in one that has no state yet.
+            names = sorted({*names, *view.journeys})
         arrivals = _arrivals(view, (from_id, to_id))
         memory = VisitorMemory(received_at + len(names), {**gone.memory.answers, **kept.memory.answers})
         events = []
@@ -92,7 +95,7 @@ class Merging:
             return own
         state = fold((item for item in arrivals if item.journey == name), live.scopes)
         advance(state, event, live.scopes)
-        state.arm = own.arm
+        state.arm = own.arm if state.episode_started_at else ""
         return state
 
 

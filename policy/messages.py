@@ -83,6 +83,7 @@ class AskRequest(Message):
     """``POST /v1/next-ask``. ``visitor_id`` must be there but may be null: then nothing about a person is kept."""
 
     visitor_id: Id | None
+    visitor_token: Annotated[str, Field(max_length=256)] | None = None
     journey: str | None = None
     channel: Channel = "web"
     context: Features = Field(default_factory=dict)

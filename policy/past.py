@@ -36,8 +36,13 @@ class _Teller:
         self._now = now
         self._open_steps: dict[str, str] = {}
         self._answered: set[str] = set()
+        self._told: set[tuple[object, ...]] = set()
 
     def tell(self, index: int, item: HistoryItem) -> None:
+        same = (item.at, item.type, item.ask_id, item.signal, item.decision_id if item.type == "shown" else None)
+        if same in self._told:
+            return
+        self._told.add(same)
         field = f"history[{index}]"
         if item.at > self._now:
             raise _bad(f"{field}.at", "is later than the time of the decision", item.at)

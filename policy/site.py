@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ class LocalSite:
 
     Args:
         store: where decisions and events go.
-        live: the journey.
+        live: the journey, or several.
         secret: key of draws and arms.
         clock: gives the present instant; a simulation passes its own.
         random: gives random bytes for ids; a simulation passes seeded ones, to be the same again.
@@ -31,13 +31,14 @@ class LocalSite:
     def __init__(
         self,
         store: Store,
-        live: LiveJourney,
+        live: LiveJourney | Sequence[LiveJourney],
         secret: bytes,
         clock: Callable[[], int],
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._random = random
-        journeys = {live.catalog.journey: live}
+        lives = (live,) if isinstance(live, LiveJourney) else live
+        journeys = {one.catalog.journey: one for one in lives}
         self._desk = Desk(store, lambda: journeys, secret, clock)
 
     def next_ask(self, request: Mapping[str, Any]) -> dict[str, Any]:

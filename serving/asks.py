@@ -9,7 +9,7 @@ from typing import Any, Final
 from data.errors import BadRequest, StoreUnavailable
 from data.stores.protocol import StoredDecision
 from policy.asking import Asking
-from policy.draw import verify_token
+from policy.draw import verify_token, verify_visitor_token
 from policy.hearing import Hearing, error_body
 from policy.merging import Merging
 from policy.messages import AskBatch, AskRequest, MergeRequest, Outcome, OutcomeBatch, parse
@@ -27,7 +27,7 @@ _DEADLINE_MESSAGE: Final = "There was no time left for this request; ask again, 
 
 async def next_ask(office: Office, request: Request) -> Answer:
     """``POST /v1/next-ask``: what to ask this visitor now."""
-    work = Asking(_asked(request.caller, parse(AskRequest, request.body)))
+    work = Asking(_asked(office, request.caller, parse(AskRequest, request.body)))
     await office.batching.do(work)
     return json_answer(_decision(office, work))
 
@@ -42,7 +42,7 @@ async def next_asks(office: Office, request: Request) -> Answer:
     works: dict[int, Asking] = {}
     for index, item in enumerate(items):
         try:
-            works[index] = Asking(_asked(request.caller, parse(AskRequest, item)))
+            works[index] = Asking(_asked(office, request.caller, parse(AskRequest, item)))
         except BadRequest as error:
             decisions[index] = {"error": error_body(error)}
     failures = await office.batching.do_all(list(works.values()), request.patience_s)
@@ -78,8 +78,8 @@ async def merge(office: Office, request: Request) -> Answer:
     return json_answer(work.result)
 
 
-def _asked(caller: Caller | None, asked: AskRequest) -> AskRequest:
-    """The request, if this caller may make it.
+def _asked(office: Office, caller: Caller | None, asked: AskRequest) -> AskRequest:
+    """The request, if this caller may make it; whoever cannot prove to be a visitor is a new one.
 
     Raises:
         BadRequest: 403, a public key asks for what only a secret one may have.
@@ -88,6 +88,9 @@ def _asked(caller: Caller | None, asked: AskRequest) -> AskRequest:
         for name in ("decision_id", "history", "at", "trace"):
             if getattr(asked, name) not in (None, False):
                 raise forbidden(f"{name}: is not for site keys, which are public; use a server key.", name)
+        token, visitor_id = asked.visitor_token, asked.visitor_id
+        if visitor_id is not None and not (token and verify_visitor_token(office.secret, token, visitor_id)):
+            return asked.model_copy(update={"visitor_id": None})
     return asked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 
@@ -68,7 +68,9 @@ class MemoryStore:
         with self._open():
             return frozenset(key for key in keys if key in self._events)
 
-    def latest_open(self, journey: str, visitor_ids: Sequence[str], ask_id: str) -> StoredDecision | None:
+    def latest_open(
+        self, journey: str, visitor_ids: Sequence[str], ask_id: str, *, without: Collection[str] = ()
+    ) -> StoredDecision | None:
         """See ``Store``."""
         with self._open():
             candidates = (self._decisions[id_] for v in visitor_ids for id_ in self._decisions_of.get(v, ()))
@@ -80,6 +82,7 @@ class MemoryStore:
                     and stored.scope == "visitor"
                     and stored.decision.journey == journey
                     and stored.decision.ask_id == ask_id
+                    and stored.decision.decision_id not in without
                 ),
                 key=lambda stored: (stored.decision.seen_at, stored.decision.decision_id),
                 default=None,

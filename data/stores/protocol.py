@@ -7,7 +7,7 @@ and decides again. Every method may raise ``StoreUnavailable``; none loses or ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -136,8 +136,10 @@ class Store(Protocol):
     def known_events(self, keys: Sequence[str]) -> frozenset[str]:
         """Those of the keys under which an event is stored."""
 
-    def latest_open(self, journey: str, visitor_ids: Sequence[str], ask_id: str) -> StoredDecision | None:
-        """The decision with the latest ``seen_at`` among the open or ignored ones for this ask.
+    def latest_open(
+        self, journey: str, visitor_ids: Sequence[str], ask_id: str, *, without: Collection[str] = ()
+    ) -> StoredDecision | None:
+        """The decision with the latest ``seen_at`` among the open or ignored ones for this ask, some ids left out.
 
         Of equal ones that with the greater id; history-scope decisions are left out.
         """

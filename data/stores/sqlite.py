@@ -9,7 +9,7 @@ The packed columns are explained in ``data.stores.sqlite_rows``, the waiting in 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -62,7 +62,7 @@ _KNOWN_EVENTS: Final = "SELECT event_key FROM events WHERE event_key"
 _LATEST_OPEN: Final = f"""
     SELECT {STORED_COLUMNS} FROM decisions
     WHERE visitor_id = ? AND journey = ? AND ask_id = ? AND status IN ({_ANSWERABLE_CODES}) AND scope = 0
-    ORDER BY coalesce(shown_at, at) DESC, decision_id DESC LIMIT 1"""
+    ORDER BY coalesce(shown_at, at) DESC, decision_id DESC LIMIT ?"""
 _LINEAGE: Final = """
     WITH RECURSIVE family (id) AS (
         SELECT ? UNION SELECT visitor_id FROM visitors JOIN family ON merged_into = family.id
@@ -136,14 +136,17 @@ class SqliteStore:
         """See ``Store``."""
         return frozenset(row[0] for row in self._select(_KNOWN_EVENTS, keys))
 
-    def latest_open(self, journey: str, visitor_ids: Sequence[str], ask_id: str) -> StoredDecision | None:
+    def latest_open(
+        self, journey: str, visitor_ids: Sequence[str], ask_id: str, *, without: Collection[str] = ()
+    ) -> StoredDecision | None:
         """See ``Store``."""
 
         def read(connection: sqlite3.Connection) -> list[Row]:
-            found = (connection.execute(_LATEST_OPEN, (id_, journey, ask_id)).fetchone() for id_ in visitor_ids)
-            return [row for row in found if row is not None]
+            wanted = [(id_, journey, ask_id, len(without) + 1) for id_ in visitor_ids]
+            return [row for one in wanted for row in connection.execute(_LATEST_OPEN, one).fetchall()]
 
-        candidates = [stored_decision_of(row) for row in self._connections.run(read)]
+        found = [stored_decision_of(row) for row in self._connections.run(read)]
+        candidates = [stored for stored in found if stored.decision.decision_id not in without]
         return max(candidates, key=lambda s: (s.decision.seen_at, s.decision.decision_id), default=None)
 
     def commit(self, commits: Sequence[Commit]) -> list[bool]:

@@ -57,6 +57,10 @@ class Shop:
         self.live = live
         self.site = LocalSite(self.store, live, self.secret, lambda: self.now, self.random.randbytes)
 
+    def add_journey(self, catalog: Catalog) -> None:
+        others = LiveJourney(catalog)
+        self.site = LocalSite(self.store, (self.live, others), self.secret, lambda: self.now, self.random.randbytes)
+
     def ask(self, visitor_id: str | None = "v", **fields: Any) -> dict[str, Any]:
         return self.site.next_ask({"visitor_id": visitor_id, **fields})
 

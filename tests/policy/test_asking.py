@@ -277,3 +277,45 @@ def test_an_imported_open_decision_is_not_given_again() -> None:
     row = Decision("theirs", "v", "shop", shop.now - 1_000_000, shop.now - 1_000_000, "quiz", None, None, "theirs")
     list(import_arrivals([(0, row)], shop.live, shop.store, now=shop.now))
     assert shop.ask()["decision_id"] != "theirs"
+
+
+@pytest.mark.parametrize("policy", ["direct", "none", "baseline"])
+def test_a_history_keeps_the_visitors_arm(policy: str) -> None:
+    shop = Shop(shop_catalog(holdout=(Holdout(1.0, policy),)))  # type: ignore[arg-type]
+    history = [{"type": "shown", "ask_id": "quiz", "at": to_iso(START - MINUTE)}]
+    assert shop.ask(history=history)["policy"] == shop.ask(history=[])["policy"] == shop.ask()["policy"]
+
+
+def test_a_decision_without_profile_leaves_the_arm_alone() -> None:
+    shop = Shop(shop_catalog(holdout=(Holdout(1.0, "random"),)))
+    shop.ask(profile=False)
+    assert shop.ask()["policy"]["name"] == "holdout"
+
+
+def test_a_page_reload_keeps_new_answers_and_the_wish_for_no_profile() -> None:
+    shop = Shop(shop_catalog(reuse_open_s=600))
+    first = shop.ask(exclude=["quiz"])
+    assert shop.ask(answers={"skin": "dry"})["decision_id"] == first["decision_id"]
+    assert shop.ask(profile=False)["decision_id"] != first["decision_id"]
+    blocked = {row["ask_id"]: row["guardrail"] for row in shop.ask(decision_id="d", trace=True)["blocked"]}
+    assert blocked["quiz"] == "collects"
+
+
+def test_a_page_reload_after_the_conversion_gets_a_new_decision() -> None:
+    shop = Shop(shop_catalog(reuse_open_s=600))
+    first = shop.ask()
+    shop.tell({"type": "converted", "visitor_id": "v", "journey": "shop"})
+    assert shop.ask()["decision_id"] != first["decision_id"]
+
+
+def test_the_same_step_twice_in_a_history_counts_once() -> None:
+    shop = Shop(limited(max_asks_per_session=2))
+    step = {"type": "shown", "ask_id": "quiz", "decision_id": "h-1", "at": to_iso(START - MINUTE)}
+    assert shop.ask(history=[step, step])["ask"] is not None
+
+
+def test_a_retry_is_answered_even_when_another_journey_has_come() -> None:
+    shop = Shop()
+    first = shop.ask(decision_id="d-1")
+    shop.add_journey(shop_catalog(journey="other"))
+    assert shop.ask(decision_id="d-1") == first

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data.clock import to_iso
-from data.domain import Holdout, Limits
+from data.domain import SECOND, Holdout, Limits
 from features.state import decode
 from tests.policy.shop import HOUR, MINUTE, START, Shop, limited, shop_catalog
 
@@ -184,3 +184,29 @@ def test_the_event_of_another_visitor_cannot_answer_a_decision() -> None:
     decision = shop.ask()["decision_id"]
     error = rejected(shop.tell({"type": "accepted", "decision_id": decision, "visitor_id": "w"}))
     assert error["field"] == "visitor_id"
+
+
+def test_an_event_from_a_clock_that_is_ahead_does_not_move_the_session_into_the_future() -> None:
+    shop = Shop(limited(max_asks_per_session=2))
+    ahead = to_iso(shop.now + 4 * MINUTE)
+    shop.tell({"type": "signal", "visitor_id": "v", "journey": "shop", "signal": "page_view", "at": ahead})
+    asked = [shop.ask()["ask"] for _ in range(5)]
+    assert [ask is not None for ask in asked] == [True, True, False, False, False]
+
+
+def test_a_conversion_from_before_its_decision_takes_the_decisions_time_too() -> None:
+    shop = Shop()
+    decision = shop.ask()["decision_id"]
+    shop.now += MINUTE
+    shop.tell({"type": "converted", "decision_id": decision, "at": to_iso(START - 90 * SECOND)})
+    assert (state_of(shop).n_conversions, state_of(shop).episode_started_at) == (1, 0)
+
+
+def test_answers_without_decision_ids_in_one_batch_join_one_decision_each() -> None:
+    shop = Shop(shop_catalog(holdout=(Holdout(1.0, "baseline"),)))
+    first = shop.ask(exclude=["guide", "wishlist", "purchase"])["decision_id"]
+    shop.now += MINUTE
+    second = shop.ask(exclude=["guide", "wishlist", "purchase"])["decision_id"]
+    answer = {"type": "declined", "visitor_id": "v", "journey": "shop", "ask_id": "quiz"}
+    assert shop.tell({**answer, "event_id": "e0"}, {**answer, "event_id": "e1"})["accepted"] == 2
+    assert {stored.status for stored in shop.store.decisions((first, second)).values()} == {"declined"}

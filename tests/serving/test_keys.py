@@ -162,3 +162,18 @@ def test_an_address_beyond_this_machine_needs_a_key(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path, serve__host="0.0.0.0")
     with pytest.raises(BadInput, match="there is no key"):
         Office(workspace, Clock(), Meters())
+
+
+def test_a_page_without_a_visitor_token_is_a_new_visitor(locked: Shop) -> None:
+    def asked(role: str, **fields: Any) -> dict[str, Any]:
+        answer = locked.post("/v1/next-ask", {"visitor_id": "v-17", **fields}, **_key(role))
+        assert answer.status_code == 200
+        decision: dict[str, Any] = answer.json()
+        return decision
+
+    token = asked("server")["visitor_token"]
+    stranger = asked("site", answers={"skin": "dry"})
+    assert stranger["visitor_id"] != "v-17"
+    assert asked("site", visitor_token=token)["visitor_id"] == "v-17"
+    assert asked("site", visitor_token=stranger["visitor_token"])["visitor_id"] != "v-17"
+    assert locked.get("/v1/visitors/v-17", **_key("server")).json()["answers"] == {}
