@@ -3,7 +3,7 @@
 Serving keeps the folded state and advances it by one event at a time (``advance``); training computes the same
 numbers column-wise (``features.lowering``). A property test proves that both agree.
 
-Three scopes (the contract's section 1): *visitor*, for ever; *episode*, from the first decision to conversion,
+Three scopes (docs/catalog.md): *visitor*, for ever; *episode*, from the first decision to conversion,
 leaving, or the end of the conversion window; *session*, until ``session_gap`` passes without an event.
 
 Late arrivals: an event counts for the visitor always, for the current session only if it happened after that

@@ -286,7 +286,7 @@ def write_visitor(held: Held) -> VisitorWrite:
 
 
 def response_to(live: LiveJourney, choice: Choice, situation: Situation, decision: Decision) -> dict[str, Any]:
-    """The response of contract section 3 without ids and tokens of the visitor."""
+    """The HTTP response without ids and tokens of the visitor."""
     catalog, serve = live.catalog, choice.weighed.served
     response: dict[str, Any] = {
         "decision_id": decision.decision_id,
@@ -362,7 +362,7 @@ def situation_for(
 
 
 def candidates_json(choice: Choice) -> list[dict[str, Any]]:
-    """``candidates`` of the contract: all that was eligible, as the visitor's arm weighs it."""
+    """``candidates`` of a traced answer: all that was eligible, as the visitor's arm weighs it."""
     weighed = choice.weighed
     blank = (None,) * len(weighed.eligible)
     rows = zip(
@@ -375,7 +375,7 @@ def candidates_json(choice: Choice) -> list[dict[str, Any]]:
 
 
 def blocked_json(choice: Choice) -> list[dict[str, Any]]:
-    """``blocked`` of the contract: what may not be asked now, by which guardrail, why."""
+    """``blocked`` of a traced answer: what may not be asked now, by which guardrail, why."""
     return [
         {"ask_id": ask_id, "guardrail": block.guardrail, "reason": block.reason}
         for ask_id, block in choice.weighed.blocked.items()

@@ -22,7 +22,7 @@ FUTURE: Final = 300 * SECOND
 
 
 class Hearing:
-    """The work of one batch of outcomes; ``report`` is the response of contract section 3.
+    """The work of one batch of outcomes; ``report`` is the HTTP response.
 
     Each event is judged by itself: accepted, duplicate, or rejected with a reason. What is reported as accepted
     is durable.
@@ -216,7 +216,7 @@ def derived_event_id(
 
 
 def error_body(error: BadRequest) -> dict[str, Any]:
-    """The one error shape of contract section 3, without its envelope."""
+    """The one error shape of the HTTP interface, without its envelope."""
     return {
         "code": error.code,
         "message": error.message,

@@ -64,7 +64,7 @@ class LiveJourney:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The policy that serves one decision, under the names of the contract.
+    """The policy that serves one decision, under the names that answers and logs give it.
 
     ``label`` is the log's name (``champion:7``), ``is_direct`` whether the direct ask's exemption applies.
     """

@@ -47,7 +47,7 @@ class LocalPolicy:
         return self._live.catalog
 
     def next_ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The response to one request, both as in the contract's section 3; ``history`` is required.
+        """The response to one request, both as over HTTP; ``history`` is required.
 
         The draw follows ``seed`` if given, else ``decision_id``, else a new id.
 

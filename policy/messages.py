@@ -1,4 +1,4 @@
-"""What comes in over HTTP (contract section 3), checked by pydantic; the same shapes serve ``policy.load``.
+"""What comes in over HTTP, checked by pydantic; the same shapes serve ``policy.load``.
 
 ``parse`` turns bytes or plain objects into a message, or raises the one ``BadRequest`` a client can act on.
 """

@@ -1,4 +1,4 @@
-"""The service without HTTP: a desk over a store, spoken to in the plain objects of the contract's section 3."""
+"""The service without HTTP: a desk over a store, spoken to in the plain objects of the HTTP interface."""
 
 from __future__ import annotations
 

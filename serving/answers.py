@@ -1,4 +1,4 @@
-"""What the service answers: status, body, headers; errors in the one shape of the contract."""
+"""What the service answers: status, body, headers; errors in the one shape there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: who is calling, and what they may do (contract section 3)."""
+"""API keys: who is calling, and what they may do."""
 
 from __future__ import annotations
 

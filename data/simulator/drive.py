@@ -33,7 +33,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Site(Protocol):
-    """Whoever decides: the two calls of the contract's section 3, plain dicts in and out."""
+    """Whoever decides: the two calls of the HTTP interface, plain dicts in and out."""
 
     def next_ask(self, request: Json) -> Json:
         """Answers "what should I ask this visitor next?"; the visitor sees ``ask`` (null: nothing)."""

@@ -5,7 +5,7 @@ of which are finite (`data.simulator.graph`); values are carried back from the l
 
 What is represented: the world as the driver plays it, and the guardrails listed in `data.simulator.rules`. A catalog
 with other guardrails is refused (`BadInput`), since the site would obey rules that the truth does not know.
-The rules are those of the contract's arms: *baseline* shows the first eligible ask of a list not yet shown in the
+The rules are those of the service's arms: *baseline* shows the first eligible ask of a list not yet shown in the
 episode, else the first eligible of the list, else nothing; *direct* shows the goal ask, exempt from the two effort
 rules, else nothing; *random* draws uniformly from the eligible asks.
 """

@@ -1,4 +1,4 @@
-"""``smallyes export``: the store's past as a log of the contract."""
+"""``smallyes export``: the store's past as an event log (docs/logs.md)."""
 
 from __future__ import annotations
 
