@@ -21,7 +21,7 @@ from policy.asking import (
 )
 from policy.bundle import load_bundle
 from policy.choose import choose
-from policy.draw import draw_unit
+from policy.draw import draw_unit, visitor_token
 from policy.live import MAIN, LiveJourney, LivePolicy, served, unprofiled
 from policy.messages import LocalRequest, parse
 from policy.past import state_from_history
@@ -79,6 +79,8 @@ class LocalPolicy:
         response = response_to(live, choice, situation, decision)
         response["visitor_id"] = asked.visitor_id
         response["decision_token"] = token_for(self._secret, decision)
+        if asked.visitor_id is not None:
+            response["visitor_token"] = visitor_token(self._secret, asked.visitor_id)
         if asked.trace:
             response["candidates"] = candidates_json(choice)
             response["blocked"] = blocked_json(choice)
