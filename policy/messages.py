@@ -184,6 +184,8 @@ def _problem(item: ErrorDetails) -> tuple[str, object]:
     context = item.get("ctx", {})
     if item["type"] == "extra_forbidden":
         return "is not a field of this message", None
+    if item["type"] == "model_type":
+        return "must be a JSON object", None
     if item["type"] == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
         return "is not one of the allowed values", allowed

@@ -11,6 +11,7 @@ from data.domain import Decision, Exploration, Holdout
 from data.errors import BadRequest
 from policy.asking import new_decision_id
 from policy.importing import import_arrivals
+from policy.messages import AskRequest, parse
 from tests.policy.shop import HOUR, MINUTE, START, Shop, limited, shop_catalog
 
 
@@ -319,3 +320,8 @@ def test_a_retry_is_answered_even_when_another_journey_has_come() -> None:
     first = shop.ask(decision_id="d-1")
     shop.add_journey(shop_catalog(journey="other"))
     assert shop.ask(decision_id="d-1") == first
+
+
+def test_what_is_no_object_is_told_without_names_of_the_code() -> None:
+    with pytest.raises(BadRequest, match=r"^The body: must be a JSON object\.$"):
+        parse(AskRequest, b"[]")
