@@ -1,6 +1,7 @@
 """Every feature column: a name, a kind, and a pure function. To add a feature, add one entry and raise its version.
 
-Three tables: columns of an ask alone, of a decision alone, and of both together. Kinds: ``number``, ``boolean``
+Three tables: columns of an ask alone, of a decision alone, and of both together; besides, every decision has its
+context, its answers, and for each ask what became of it so far (``outcomes_of``). Kinds: ``number``, ``boolean``
 (0 or 1), ``category`` (the function gives text, the column its code) and ``seconds`` (the function gives instants in
 microseconds, the column the seconds from then to the decision, never negative). Missing is NaN everywhere.
 
@@ -24,7 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 Kind = Literal["number", "boolean", "category", "seconds"]
 Values = npt.NDArray[Any]
 
-VERSIONS: Final[Mapping[str, int]] = {"ask": 1, "decision": 1, "pair": 1, "input": 1}
+VERSIONS: Final[Mapping[str, int]] = {"ask": 1, "decision": 1, "pair": 1, "input": 1, "history": 1}
 """Part of every fingerprint: raise a table's version when the meaning of one of its columns changes."""
 
 MISSING: Final = float("nan")
@@ -32,6 +33,8 @@ _HOUR: Final = 3_600 * SECOND
 _THURSDAY: Final = 3
 """The weekday of 1970-01-01, Monday being 0."""
 _N_ACCEPTED, _N_ACCEPTED_EPISODE = ASK_MEMORY.index("n_accepted"), ASK_MEMORY.index("n_accepted_episode")
+_N_SHOWN, _N_DECLINED = ASK_MEMORY.index("n_shown"), ASK_MEMORY.index("n_declined")
+_ACCEPTED, _NEVER_SHOWN, _UNANSWERED, _DECLINED = 1.0, 0.0, -1.0, -2.0
 
 
 class AskFacts:
@@ -256,6 +259,18 @@ PAIR_COLUMNS: Final = (
     PairColumn("pair.n_requires_met", "number", _n_requires_met),
     PairColumn("pair.n_collects_known", "number", _n_collects_known),
 )
+
+
+def outcomes_of(ask_table: IntArray) -> FloatArray:
+    """What became of asks, for the columns ``history.<ask>``: one number for each column of ``Summary.ask_table``.
+
+    Accepted ever is 1, never met 0, shown without an answer -1, declined and never accepted -2: one order, so that
+    one cut of a tree parts those who said yes from all others.
+    """
+    outcomes = np.where(ask_table[_N_SHOWN] > 0, _UNANSWERED, _NEVER_SHOWN)
+    outcomes[ask_table[_N_DECLINED] > 0] = _DECLINED
+    outcomes[ask_table[_N_ACCEPTED] > 0] = _ACCEPTED
+    return outcomes
 
 
 def _with_nothing(values: Sequence[float]) -> FloatArray:

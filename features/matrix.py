@@ -17,6 +17,7 @@ from features.columns import (
     Given,
     Pairs,
     Placed,
+    outcomes_of,
 )
 from features.spec import FeatureSpec
 from features.summary import SIGNAL_MEMORY, IntArray, PlaceArray, Summary
@@ -38,6 +39,7 @@ class FeatureColumns:
         self.spec = spec
         self._facts = AskFacts(catalog, [feature.name for feature in spec.answers])
         self._of_asks = np.array([_ask_values(column, spec, catalog) for column in ASK_COLUMNS])
+        self._history = [catalog.position.get(ask_id, -1) for ask_id in spec.asks]
         position = {name: i for i, name in enumerate(catalog.signals)}
         self._signals = [position.get(name, -1) for name in spec.signals]
         self._has_all_signals = spec.signals == catalog.signals
@@ -77,14 +79,18 @@ class FeatureColumns:
         """The columns of decisions alone, shape (number of columns, n)."""
         summary, given = decisions.summary, decisions.given
         n, n_signals = len(given), len(self._signals)
-        n_inputs = 1 + given.context.shape[1] + given.answers.shape[1]
+        n_given = 1 + given.context.shape[1] + given.answers.shape[1]
+        n_inputs = n_given + len(self._history)
         n_instants = len(_DECISION_INSTANTS) + n_signals
         n_numbers = n_inputs + len(_DECISION_NUMBERS)
         columns = np.empty((n_numbers + 2 * n_signals + n_instants, n))
         instants = np.empty((n_instants, n), dtype=np.int64)
         columns[0] = given.channel
         columns[1 : 1 + given.context.shape[1]] = given.context.T
-        columns[1 + given.context.shape[1] : n_inputs] = given.answers.T
+        columns[1 + given.context.shape[1] : n_given] = given.answers.T
+        outcomes = outcomes_of(summary.ask_table)
+        for i, ask in enumerate(self._history, n_given):
+            columns[i] = outcomes[summary.ask_places[:, ask]] if ask >= 0 else MISSING
         for i, value in enumerate(_DECISION_NUMBERS, n_inputs):
             columns[i] = value(decisions)
         for i, instant in enumerate(_DECISION_INSTANTS):

@@ -16,7 +16,7 @@ from data.errors import BadBundle
 from features.columns import ASK_COLUMNS, DECISION_COLUMNS, PAIR_COLUMNS, VERSIONS, FloatArray
 
 FORMAT: Final = 1
-CONTEXT, ANSWERS = "context.", "answers."
+CONTEXT, ANSWERS, HISTORY = "context.", "answers.", "history."
 CHANNEL: Final = "channel"
 
 
@@ -45,7 +45,8 @@ class FeatureSpec:
         context: context features, in the order of their columns.
         answers: answers, likewise.
         signals: signals, likewise.
-        asks: the asks that the column ``ask`` tells apart; others are missing there.
+        asks: the asks that the column ``ask`` tells apart, and what became of each (``history.<ask>``); others are
+            missing there.
         edges: by column, the values at which a learner may cut it; empty until learned.
         versions: versions of the column tables (``features.columns.VERSIONS``).
     """
@@ -65,6 +66,7 @@ class FeatureSpec:
             CHANNEL,
             *(CONTEXT + feature.name for feature in self.context),
             *(ANSWERS + feature.name for feature in self.answers),
+            *(HISTORY + ask_id for ask_id in self.asks),
             *(column.name for column in DECISION_COLUMNS if column.kind != "seconds"),
             *(f"signals.{name}.n" for name in self.signals),
             *(f"signals.{name}.n_session" for name in self.signals),

@@ -139,6 +139,19 @@ class Summary:
         values = {name: getattr(self, name)[rows] for name in _BY_DECISION}
         return Summary(**values, ask_table=self.ask_table, signal_table=self.signal_table)
 
+    def compact(self) -> Summary:
+        """The same summary with only those memories of asks and signals that one of its decisions has."""
+        ask_places, ask_table = _only_used(self.ask_places, self.ask_table)
+        signal_places, signal_table = _only_used(self.signal_places, self.signal_table)
+        scalars = {name: getattr(self, name) for name in SCALARS}
+        return Summary(
+            **scalars,
+            ask_places=ask_places,
+            ask_table=ask_table,
+            signal_places=signal_places,
+            signal_table=signal_table,
+        )
+
     def _of_asks(self, name: str) -> IntArray:
         values: IntArray = self.ask_table[ASK_MEMORY.index(name)][self.ask_places]
         return values
@@ -151,6 +164,16 @@ class Summary:
 _BY_DECISION: Final = tuple(f.name for f in fields(Summary) if f.name not in ("ask_table", "signal_table"))
 SCALARS: Final = tuple(name for name in _BY_DECISION if name not in ("ask_places", "signal_places"))
 """Names of the fields of shape (n,), in order."""
+
+
+
+def _only_used(places: PlaceArray, table: IntArray) -> tuple[PlaceArray, IntArray]:
+    is_used = np.zeros(table.shape[1], dtype=np.bool_)
+    is_used[0] = True
+    is_used[places] = True
+    moved = np.cumsum(is_used, dtype=np.int32) - np.int32(1)
+    return moved[places], table[:, is_used]
+
 
 _NEVER_MET: Final = (0,) * len(ASK_MEMORY)
 _NEVER_SEEN: Final = (0,) * len(SIGNAL_MEMORY)
