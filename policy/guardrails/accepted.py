@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.scopes import episode_ends_at
@@ -25,6 +26,10 @@ class Accepted(AskRule):
         """Asks accepted in the episode, prompted or not."""
         memories = situation.state.asks
         return [ask for ask in asks if ask.id in memories and memories[ask.id].n_accepted_episode > 0]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks accepted in the episode, prompted or not."""
+        return crowd.memory("n_accepted_episode", asks) > 0
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """When it was accepted; lifted when the episode ends."""

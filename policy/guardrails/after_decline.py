@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.clock import format_duration
 from data.domain import SECOND, Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.wording import clock
@@ -28,6 +31,13 @@ class AfterDecline(AskRule):
             return ()
         now = situation.now
         return [ask for ask in asks if ask.id in memories and now < _lifted_at(ask, memories[ask.id].declined_at)]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks declined too recently."""
+        declined_at = crowd.memory("declined_at", asks)
+        pauses = np.array([(ask.after_decline_s or 0) * SECOND for ask in asks])
+        is_recent: BoolArray = (declined_at > 0) & (crowd.now.reshape(-1, 1) < declined_at + pauses)
+        return is_recent
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """When it was declined; lifted by time alone."""

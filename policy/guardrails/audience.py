@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
+import numpy as np
+
 from data.domain import Ask, AudienceRule, Catalog, FeatureValue
-from policy.guardrails.known import known_named
+from policy.crowd import BoolArray, Crowd, Distinct
+from policy.guardrails.known import known_column, known_named
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.wording import either, number
@@ -44,6 +48,16 @@ class Audience(AskRule):
                     found.append(ask)
                     break
         return found
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks of which a condition fails."""
+        values: dict[str, Distinct] = {}
+        failing: dict[AudienceRule, BoolArray] = {}
+        for rule in dict.fromkeys(rule for ask in asks for rule in ask.audience):
+            if rule.feature not in values:
+                values[rule.feature] = known_column(rule.feature, crowd)
+            failing[rule] = ~values[rule.feature].where(partial(_holds, rule))
+        return np.stack([np.logical_or.reduce([failing[rule] for rule in ask.audience]) for ask in asks], axis=1)
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """The first condition that fails, and the value received."""

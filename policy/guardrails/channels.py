@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.domain import CHANNELS, Ask, Catalog
+from policy.crowd import BoolArray, Crowd, Distinct
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.wording import either
@@ -24,6 +27,11 @@ class Channels(AskRule):
         """Asks that are not for the request's channel."""
         channel = situation.channel
         return [ask for ask in asks if channel not in ask.channels]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks that are not for the decision's channel."""
+        channels = Distinct.of(crowd.channel)
+        return np.stack([~channels.where(ask.channels.__contains__) for ask in asks], axis=1)
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """The request's channel, and those of the ask."""

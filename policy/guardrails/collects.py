@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from data.domain import Ask, Catalog
-from policy.guardrails.known import known
+import numpy as np
+
+from data.domain import Ask, Catalog, FeatureValue
+from policy.crowd import BoolArray, Crowd
+from policy.guardrails.known import answer_column, known
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.situation import Situation
@@ -29,7 +32,17 @@ class Collects(AskRule):
         known_names = {feature.name for feature in catalog.answers if known(feature, answers) is not None}
         return [ask for ask in asks if known_names.issuperset(ask.collects)]
 
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks all of whose answers are known."""
+        names = dict.fromkeys(name for ask in asks for name in ask.collects)
+        is_known = {name: answer_column(name, crowd).where(_is_known) for name in names}
+        return np.stack([np.logical_and.reduce([is_known[name] for name in ask.collects]) for ask in asks], axis=1)
+
     def explain(self, ask: Ask, situation: Situation) -> Block:  # noqa: ARG002
         """Which answers are known, without their values."""
         verb = "is" if len(ask.collects) == 1 else "are"
         return Block(self.name, f"{' and '.join(ask.collects)} {verb} known already")
+
+
+def _is_known(value: FeatureValue | None) -> bool:
+    return value is not None

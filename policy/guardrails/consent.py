@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.situation import Situation
@@ -24,6 +25,10 @@ class Consent(AskRule):
         """Asks whose consent is not there."""
         consents = situation.consents
         return [ask for ask in asks if ask.consent not in consents]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks that the request rules out; a log does not tell for want of which consent, or whether of any."""
+        return crowd.withheld[:, crowd.columns(asks)]
 
     def explain(self, ask: Ask, situation: Situation) -> Block:  # noqa: ARG002
         """The consent that is missing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.clock import format_duration
 from data.domain import SECOND, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import JourneyRule
 from policy.guardrails.wording import clock
@@ -29,3 +30,9 @@ class CooldownAfterDecline(JourneyRule):
         at = clock(declined_at, situation.now)
         reason = f"an ask was declined at {at}; at least {format_duration(pause_s)} must pass after a decline"
         return Block(self.name, reason, until)
+
+    def mask_all(self, crowd: Crowd) -> BoolArray:
+        """Decisions too soon after a decline."""
+        pause = (crowd.catalog.limits.cooldown_after_decline_s or 0) * SECOND
+        declined_at = crowd.summary.last_declined_at
+        return (declined_at > 0) & (crowd.now < declined_at + pause)

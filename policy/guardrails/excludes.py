@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.wording import clock
@@ -25,6 +28,12 @@ class Excludes(AskRule):
         memories = situation.state.asks
         accepted = {ask_id for ask_id, memory in memories.items() if memory.n_accepted}
         return [ask for ask in asks if not accepted.isdisjoint(ask.excludes)]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks that an accepted one rules out."""
+        is_accepted = crowd.memory("n_accepted", crowd.catalog.asks) > 0
+        position = crowd.catalog.position
+        return np.stack([is_accepted[:, [position[name] for name in ask.excludes]].any(axis=1) for ask in asks], axis=1)
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """Which accepted ask rules it out."""

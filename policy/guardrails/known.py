@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from data.domain import Catalog, Feature, FeatureValue
+from policy.crowd import Crowd, Distinct
 from policy.situation import Situation
 
 
@@ -49,6 +50,27 @@ def known_named(name: str, situation: Situation) -> FeatureValue | None:
         return None
     feature, is_context = found
     return known(feature, situation.context if is_context else situation.answers)
+
+
+def known_column(name: str, crowd: Crowd) -> Distinct:
+    """The same as ``known_named`` for every decision of a crowd."""
+    found = declared(name, crowd.catalog)
+    if found is None:
+        return crowd.told(name, is_context=True).mapped(lambda _: None)
+    feature, is_context = found
+    return _known_column(feature, crowd, is_context=is_context)
+
+
+def answer_column(name: str, crowd: Crowd) -> Distinct:
+    """What is known of the answer of that name, decision by decision; nothing where it is not declared."""
+    feature = next((feature for feature in crowd.catalog.answers if feature.name == name), None)
+    if feature is None:
+        return crowd.told(name, is_context=False).mapped(lambda _: None)
+    return _known_column(feature, crowd, is_context=False)
+
+
+def _known_column(feature: Feature, crowd: Crowd, *, is_context: bool) -> Distinct:
+    return crowd.told(feature.name, is_context=is_context).mapped(lambda value: known(feature, {feature.name: value}))
 
 
 def _known_number(feature: Feature, value: FeatureValue) -> float | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+import numpy as np
+
 from data.domain import DAY, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import JourneyRule
 from policy.guardrails.wording import at_most, times
@@ -31,3 +34,8 @@ class MaxAsksPerDay(JourneyRule):
             return None
         reason = f"you asked {times(n_shown)} in the last 24 hours; {at_most(limit)}"
         return Block(self.name, reason, shows[-limit] + DAY if limit else None)
+
+    def mask_all(self, crowd: Crowd) -> BoolArray:
+        """Decisions after a day that has seen its share."""
+        limit = crowd.catalog.limits.max_asks_per_day
+        return np.full(len(crowd), False) if limit is None else crowd.summary.n_shows_last_24h >= limit

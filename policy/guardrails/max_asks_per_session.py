@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from data.domain import Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import JourneyRule
 from policy.guardrails.scopes import session_ends_at
@@ -27,3 +30,8 @@ class MaxAsksPerSession(JourneyRule):
             return None
         reason = f"you asked {times(n_shown)} in this session; {at_most(limit)}"
         return Block(self.name, reason, session_ends_at(situation) if limit else None)
+
+    def mask_all(self, crowd: Crowd) -> BoolArray:
+        """Decisions in a session that has seen its share."""
+        limit = crowd.catalog.limits.max_asks_per_session
+        return np.full(len(crowd), False) if limit is None else crowd.summary.session_shown >= limit

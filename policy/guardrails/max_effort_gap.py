@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.max_effort_step import ROUNDING
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
@@ -25,6 +28,10 @@ class MaxEffortGap(AskRule):
     def forbidden(self, asks: Sequence[Ask], situation: Situation) -> Sequence[Ask]:  # noqa: ARG002
         """All that it concerns."""
         return asks
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """All that it concerns."""
+        return np.ones((len(crowd), len(asks)), dtype=np.bool_)
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """Effort, gives and the limit; time alone never lifts it."""

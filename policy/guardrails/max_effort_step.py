@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from data.domain import Ask, Catalog
+from policy.candidates import FloatArray
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.wording import number
@@ -33,6 +37,11 @@ class MaxEffortStep(AskRule):
         ceiling = highest_accepted_effort(situation) + (situation.catalog.limits.max_effort_step or 0) + ROUNDING
         return [ask for ask in asks if ask.effort > ceiling]
 
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks above the ceiling."""
+        ceilings = highest_accepted_efforts(crowd) + (crowd.catalog.limits.max_effort_step or 0) + ROUNDING
+        return np.array([ask.effort for ask in asks]) > ceilings.reshape(-1, 1)
+
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """The effort, the limit and the highest accepted effort; time alone never lifts it."""
         limit = number(situation.catalog.limits.max_effort_step or 0)
@@ -55,3 +64,14 @@ def highest_accepted_effort(situation: Situation) -> float:
         ),
         default=0,
     )
+
+
+def highest_accepted_efforts(crowd: Crowd) -> FloatArray:
+    """``highest_accepted_effort`` for many decisions at once, shape (n,)."""
+    asks = crowd.catalog.asks
+    is_accepted = crowd.memory("n_accepted_episode", asks) > 0
+    highest = np.zeros(len(crowd))
+    for column, ask in enumerate(asks):
+        np.maximum(highest, ask.effort, out=highest, where=is_accepted[:, column])
+    highest[crowd.summary.episode_accepted == 0] = 0
+    return highest

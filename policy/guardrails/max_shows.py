@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.scopes import episode_ends_at
@@ -25,6 +28,10 @@ class MaxShows(AskRule):
         """Asks that have reached their limit."""
         memories = situation.state.asks
         return [ask for ask in asks if ask.id in memories and memories[ask.id].n_shown_episode >= (ask.max_shows or 0)]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks that have reached their limit."""
+        return crowd.memory("n_shown_episode", asks) >= np.array([ask.max_shows or 0 for ask in asks])
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """How often it was shown; lifted when the episode ends."""

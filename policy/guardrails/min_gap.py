@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from data.clock import format_duration
 from data.domain import SECOND, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import JourneyRule
 from policy.guardrails.wording import clock
@@ -30,3 +31,9 @@ class MinGap(JourneyRule):
         return Block(
             self.name, f"you asked at {at}; at least {format_duration(gap_s)} must pass between two asks", until
         )
+
+    def mask_all(self, crowd: Crowd) -> BoolArray:
+        """Decisions too soon after an ask."""
+        gap = (crowd.catalog.limits.min_gap_s or 0) * SECOND
+        shown_at = crowd.summary.last_shown_at
+        return (shown_at > 0) & (crowd.now < shown_at + gap)

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
+
 from data.domain import Ask, Catalog
 from features.state import Scopes, as_of
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.accepted import Accepted
 from policy.guardrails.active import Active
 from policy.guardrails.after_decline import AfterDecline
@@ -113,6 +116,50 @@ def compile_guards(catalog: Catalog, guardrails: Sequence[AskRule | JourneyRule]
         _asks_by_rule=tuple((rule, asks) for rule, asks in by_rule if asks),
         _rules_by_ask={ask.id: tuple(rule for rule, asks in by_rule if ask in asks) for ask in catalog.asks},
     )
+
+
+def forbidden_mask(guards: Guards, crowd: Crowd) -> BoolArray:
+    """Where ``Guards.first_blocks`` would name an ask, for many decisions at once.
+
+    Args:
+        guards: the guardrails of a catalog.
+        crowd: ``n`` decisions under that catalog of A asks.
+
+    Returns:
+        Shape (n, A): whether the ask is forbidden at the decision.
+
+    Raises:
+        ValueError: the crowd is of another catalog.
+        NotImplementedError: a guardrail has no form for many decisions.
+
+    Example:
+        >>> import numpy as np
+        >>> from data.domain import Limits
+        >>> from features.state import JourneyState
+        >>> from features.summary import summarize
+        >>> poll, buy = Ask("poll", "Poll", "poll", 1), Ask("buy", "Buy", "purchase", 8)
+        >>> limits = Limits(max_effort_step=4)
+        >>> catalog = Catalog("shop", goal="buy", baseline=("poll", "buy"), asks=(poll, buy), limits=limits)
+        >>> nobody_withheld = np.zeros((1, 2), dtype=np.bool_)
+        >>> summary = summarize([JourneyState()], [5], catalog)
+        >>> crowd = Crowd(catalog, summary, np.array([5]), np.array(["web"]), {}, {}, nobody_withheld)
+        >>> forbidden_mask(compile_guards(catalog), crowd).tolist()
+        [[False, True]]
+    """
+    if guards.catalog is not crowd.catalog and guards.catalog != crowd.catalog:
+        raise ValueError(
+            f"guardrails and decisions must be of one catalog; the guardrails are of {guards.catalog.journey} "
+            f"({guards.catalog.digest[:12]}), the decisions of {crowd.catalog.journey} ({crowd.catalog.digest[:12]})"
+        )
+    forbidden = np.zeros((len(crowd), len(crowd.catalog.asks)), dtype=np.bool_)
+    for rule, asks in guards._asks_by_rule:
+        forbidden[:, crowd.columns(asks)] |= rule.mask(asks, crowd)
+    return forbidden
+
+
+def eligible_mask(guards: Guards, crowd: Crowd) -> BoolArray:
+    """The asks that may be made at each decision, shape (n, A): what ``forbidden_mask`` leaves."""
+    return ~forbidden_mask(guards, crowd)
 
 
 def next_possible_at(guards: Guards, situation: Situation) -> int | None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.clock import format_duration
 from data.domain import SECOND, Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.wording import clock
@@ -28,6 +31,13 @@ class Repeatable(AskRule):
             return ()
         now = situation.now
         return [ask for ask in asks if ask.id in memories and now < _lifted_at(ask, memories[ask.id].accepted_at)]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks whose last acceptance is too recent."""
+        accepted_at = crowd.memory("accepted_at", asks)
+        pauses = np.array([(ask.repeat_after_s or 0) * SECOND for ask in asks])
+        is_recent: BoolArray = (accepted_at > 0) & (crowd.now.reshape(-1, 1) < accepted_at + pauses)
+        return is_recent
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """When it was accepted; lifted by time alone."""

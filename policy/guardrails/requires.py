@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.situation import Situation
@@ -24,6 +27,13 @@ class Requires(AskRule):
         memories = situation.state.asks
         accepted = {ask_id for ask_id, memory in memories.items() if memory.n_accepted}
         return [ask for ask in asks if not accepted.issuperset(ask.requires)]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks of which a requirement is missing."""
+        is_accepted = crowd.memory("n_accepted", crowd.catalog.asks) > 0
+        position = crowd.catalog.position
+        is_met = [is_accepted[:, [position[name] for name in ask.requires]].all(axis=1) for ask in asks]
+        return ~np.stack(is_met, axis=1)
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """Which asks are missing."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from data.domain import Ask, Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import AskRule
 from policy.guardrails.scopes import session_ends_at
@@ -30,6 +33,13 @@ class StepDownAfterDecline(AskRule):
             return ()
         declined = catalog.ask(state.answered_ask).effort
         return [ask for ask in asks if ask.effort >= declined]
+
+    def mask(self, asks: Sequence[Ask], crowd: Crowd) -> BoolArray:
+        """Asks of at least the declined effort; none where the declined ask has left the catalog."""
+        summary = crowd.summary
+        efforts = np.array([*(ask.effort for ask in crowd.catalog.asks), np.inf])  # the last: no ask (NO_ASK is -1)
+        declined = np.where(summary.is_answer_decline == 1, efforts[summary.answered_ask], np.inf)
+        return np.array([ask.effort for ask in asks]) >= declined.reshape(-1, 1)
 
     def explain(self, ask: Ask, situation: Situation) -> Block:
         """Both efforts; lifted when the session ends."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from data.domain import Catalog
+from policy.crowd import BoolArray, Crowd
 from policy.guardrails.protocol import Block
 from policy.guardrails.rule import JourneyRule
 from policy.guardrails.scopes import session_ends_at
@@ -27,3 +30,8 @@ class StopAfterDeclines(JourneyRule):
             return None
         reason = f"declined {times(n_declines)} in a row in this session; asking stops after {limit}"
         return Block(self.name, reason, session_ends_at(situation) if limit else None)
+
+    def mask_all(self, crowd: Crowd) -> BoolArray:
+        """Decisions in a session with so long a run of declines."""
+        limit = crowd.catalog.limits.stop_after_declines
+        return np.full(len(crowd), False) if limit is None else crowd.summary.session_max_declines >= limit

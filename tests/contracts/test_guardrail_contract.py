@@ -1,9 +1,10 @@
-"""What every guardrail must pass: pure, a reason, an ``until`` that holds to the microsecond."""
+"""What every guardrail must pass: pure, a reason, an ``until`` that holds to the microsecond, one and many alike."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -12,7 +13,8 @@ from features.state import Scopes, as_of, copy
 from policy.guardrails.protocol import Block, Guardrail
 from policy.guardrails.registry import GUARDRAILS
 from policy.situation import Situation
-from tests.policy.guardrail_cases import situations
+from tests.policy.crowds import as_logged, crowd_of, groups_of_situations
+from tests.policy.guardrail_cases import catalogs, situations
 
 every_guardrail = pytest.mark.parametrize("guardrail", GUARDRAILS, ids=lambda guardrail: guardrail.name)
 modest = settings(max_examples=40, deadline=None)
@@ -80,6 +82,25 @@ def test_an_earlier_block_is_kept(guardrail: Guardrail, situation: Situation) ->
     screened = {ask.id: earlier for ask in situation.catalog.asks}
     guardrail.screen(tuple(concerned(guardrail, situation)), situation, screened)  # type: ignore[attr-defined]
     assert set(screened.values()) == {earlier}
+
+
+@every_guardrail
+@settings(max_examples=15, deadline=None)
+@given(situations=groups_of_situations(catalogs))
+def test_many_decisions_are_judged_as_each_alone(guardrail: Guardrail, situations: list[Situation]) -> None:
+    asks = concerned(guardrail, situations[0])
+    if not asks:
+        return
+    untils = [(situation, block.until) for situation in situations for _, block in blocks(guardrail, situation)]
+    edges = [later(situation, until - before) for situation, until in untils if until is not None for before in (1, 0)]
+    situations = [*situations, *edges]
+    crowd = crowd_of(situations)  # of arrays that nobody can write to
+    told = [[guardrail.block(ask, as_logged(situation)) is not None for ask in asks] for situation in situations]
+    if guardrail.is_request_rule:  # a log keeps which asks a request ruled out, not why
+        told = crowd.withheld[:, crowd.columns(asks)].tolist()
+    mask = guardrail.mask(asks, crowd)  # type: ignore[attr-defined]
+    assert mask.dtype == np.bool_
+    assert mask.tolist() == told
 
 
 def test_names_are_those_of_the_contract_in_a_fixed_order() -> None:
