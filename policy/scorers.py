@@ -64,6 +64,8 @@ class ScorerLoader(Protocol):
 
 SCORERS: Final[Mapping[str, str]] = {
     "constant": "policy.scorers:ConstantScorer",
+    "boosted": "policy.boosted:BoostedScorer",
+    "cautious": "policy.cautious:CautiousScorer",
 }
 """Where each scorer is: module and class, imported only when one is loaded."""
 

@@ -11,12 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.domain import Catalog
+from features.spec import spec_of
 from policy.candidates import NOTHING, Candidates
-from policy.scorers import SCORERS, ConstantScorer, Scorer, load_scorer
+from policy.cautious import CautiousScorer
+from policy.scorers import SCORERS, ConstantScorer, Scorer, Scores, load_scorer
+from tests.policy.boosting import boosted_over, featured
 from tests.policy.groups import N_ASKS, groups, joined, one_group
 from tests.policy.guardrail_cases import a_catalog, an_ask
 
 CATALOG = a_catalog(*(an_ask(f"ask-{i}") for i in range(N_ASKS)))
+SPEC = spec_of(CATALOG)
+BOOSTED = boosted_over(CATALOG, SPEC)
 examples: list[Scorer] = [
     ConstantScorer(
         tuple(ask.id for ask in CATALOG.asks),
@@ -25,13 +30,19 @@ examples: list[Scorer] = [
         default_value=0.1,
         default_p_accept=0.7,
         nothing=0.2,
-    )
+    ),
+    BOOSTED,
+    CautiousScorer(BOOSTED, boosted_over(CATALOG, SPEC, seed=1), margin=0.2),
 ]
 every_scorer = pytest.mark.parametrize("scorer", examples, ids=lambda scorer: scorer.name)
 
 
-def bits(scorer: Scorer, candidates: Candidates) -> list[tuple[bytes, bytes]]:
-    scores = scorer.score(candidates)
+def scores_of(scorer: Scorer, candidates: Candidates, catalog: Catalog = CATALOG) -> Scores:
+    return scorer.score(featured(candidates, catalog, SPEC) if scorer.uses_features else candidates)
+
+
+def bits(scorer: Scorer, candidates: Candidates, catalog: Catalog = CATALOG) -> list[tuple[bytes, bytes]]:
+    scores = scores_of(scorer, candidates, catalog)
     return [(v.tobytes(), p.tobytes()) for v, p in zip(scores.values, scores.p_accepts, strict=True)]
 
 
@@ -48,7 +59,7 @@ def test_a_row_is_scored_alike_in_any_batch(scorer: Scorer, batch: list[Candidat
 
 @every_scorer
 def test_scores_are_finite_and_acceptances_are_probabilities(scorer: Scorer) -> None:
-    scores = scorer.score(one_group(N_ASKS))
+    scores = scores_of(scorer, one_group(N_ASKS))
     assert scores.values.shape == scores.p_accepts.shape == (N_ASKS,)
     assert np.isfinite(scores.values).all()
     assert ((scores.p_accepts >= 0) & (scores.p_accepts <= 1)).all()
@@ -57,7 +68,7 @@ def test_scores_are_finite_and_acceptances_are_probabilities(scorer: Scorer) -> 
 @every_scorer
 def test_asking_nothing_has_a_value_and_is_never_accepted(scorer: Scorer) -> None:
     nothing = Candidates(np.array([0, 1]), np.array([NOTHING]), np.array([-1]), np.array([-1]))
-    scores = scorer.score(nothing)
+    scores = scores_of(scorer, nothing)
     assert np.isfinite(scores.values).all()
     assert scores.p_accepts.tolist() == [0.0]
 
@@ -73,14 +84,14 @@ def test_files_bring_the_same_scores_back_to_the_last_bit(scorer: Scorer) -> Non
 def test_an_ask_keeps_its_scores_where_another_catalog_puts_it(scorer: Scorer) -> None:
     turned = replace(CATALOG, asks=CATALOG.asks[::-1])
     expected = bits(scorer, one_group(N_ASKS))[::-1]
-    assert bits(scorer.for_catalog(turned), one_group(N_ASKS)) == expected
-    assert bits(load_scorer(scorer.name, scorer.to_files(), turned), one_group(N_ASKS)) == expected
+    assert bits(scorer.for_catalog(turned), one_group(N_ASKS), turned) == expected
+    assert bits(load_scorer(scorer.name, scorer.to_files(), turned), one_group(N_ASKS), turned) == expected
 
 
 @every_scorer
 def test_an_ask_it_has_never_seen_has_a_score_too(scorer: Scorer) -> None:
     larger = replace(CATALOG, asks=(*CATALOG.asks, an_ask("new")))
-    scores = scorer.for_catalog(larger).score(one_group(N_ASKS + 1))
+    scores = scores_of(scorer.for_catalog(larger), one_group(N_ASKS + 1), larger)
     assert np.isfinite(scores.values[-1])
 
 
@@ -88,7 +99,7 @@ def test_an_ask_it_has_never_seen_has_a_score_too(scorer: Scorer) -> None:
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"unheard": 1}', b"\xff\xfe"])
 def test_files_that_are_not_its_own_are_refused(scorer: Scorer, damage: bytes) -> None:
     files: Mapping[str, bytes] = dict.fromkeys(scorer.to_files(), damage)
-    with pytest.raises(ValueError, match=r"Expecting|JSON|constants|utf-8"):
+    with pytest.raises(ValueError, match=r"Expecting|JSON|constants|utf-8|is not of format"):
         load_scorer(scorer.name, files, CATALOG)
 
 
@@ -99,7 +110,7 @@ def test_a_missing_file_is_a_key_error(scorer: Scorer) -> None:
 
 
 def test_an_unknown_scorer_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="unknown scorer; received 'os:system'; allowed: constant"):
+    with pytest.raises(ValueError, match="unknown scorer; received 'os:system'; allowed: constant, boosted"):
         load_scorer("os:system", {}, CATALOG)
 
 
