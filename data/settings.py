@@ -70,6 +70,9 @@ class MlflowSettings(Section):
     """The model registry."""
 
     uri: str = Field("", description="Tracking and registry URI; empty: a SQLite database in the workspace's `var/`.")
+    poll_seconds: float = Field(
+        5.0, ge=0.2, le=300.0, description="How often the service asks the registry which policies are to be live."
+    )
 
 
 class PrivacySettings(Section):

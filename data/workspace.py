@@ -13,6 +13,7 @@ from data.errors import BadInput
 from data.settings import Settings, load_settings
 
 SETTINGS_FILE: Final = "smallyes.toml"
+_SQLITE: Final = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,31 @@ class Workspace:
     @property
     def store_url(self) -> str:
         """The store's URL with a relative SQLite path made absolute."""
-        url = self.settings.store.url
-        prefix = "sqlite:///"
-        path = url.removeprefix(prefix)
+        return self._absolute(self.settings.store.url)
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The URI of the model registry with a relative SQLite path made absolute; default: ``var/mlflow.db``."""
+        return self._absolute(self.settings.mlflow.uri or f"{_SQLITE}{self.var / 'mlflow.db'}")
+
+    @property
+    def mlflow_file(self) -> Path | None:
+        """The model registry's database where that is a file, ``None`` where it is a server."""
+        uri = self.mlflow_uri
+        return Path(uri.removeprefix(_SQLITE)) if uri.startswith(_SQLITE) else None
+
+    @property
+    def mlflow_artifacts(self) -> Path | None:
+        """Folder of the registry's artifacts, beside its database; ``None`` where a server decides."""
+        file = self.mlflow_file
+        return None if file is None else file.parent / "mlflow-artifacts"
+
+    def _absolute(self, url: str) -> str:
+        path = url.removeprefix(_SQLITE)
         names_no_file = not path or path.endswith("/") or path == ":memory:"  # left for the store to refuse
-        if not url.startswith(prefix) or names_no_file or Path(path).is_absolute():
+        if not url.startswith(_SQLITE) or names_no_file or Path(path).is_absolute():
             return url
-        return f"{prefix}{(self.root / path).resolve()}"
+        return f"{_SQLITE}{(self.root / path).resolve()}"
 
     def secret(self) -> bytes:
         """The key of draws, arms and tokens; a random one is made at the first call where none is set.

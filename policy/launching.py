@@ -48,6 +48,8 @@ def environment(workspace: Workspace) -> dict[str, str]:
     given = {
         "store.url": workspace.store_url,
         "store.sync": settings.store.sync,
+        "mlflow.uri": workspace.mlflow_uri,
+        "mlflow.poll_seconds": str(settings.mlflow.poll_seconds),
         **{f"serve.{name}": _text(getattr(settings.serve, name)) for name in ServeSettings.model_fields},
     }
     return {

@@ -26,6 +26,7 @@ async def readyz(office: Office, request: Request) -> Answer:
         "journeys": len(following.live),
         "catalog_faults": len(following.faults),
         "policy_troubles": len(following.troubles),
+        "registry_troubles": len(office.registry_troubles),
     }
     if request.caller is not None and request.caller.role in ("read", "admin"):
         content |= {
@@ -34,6 +35,7 @@ async def readyz(office: Office, request: Request) -> Answer:
             "catalog_faults": [str(fault) for fault in following.faults],
             "catalog_warnings": [str(warning) for warning in following.warnings],
             "policy_troubles": dict(following.troubles),
+            "registry_troubles": dict(office.registry_troubles),
         }
     if not following.live:
         content["advice"] = "There is no journey: put a good catalog (*.yaml) into the workspace's folder journeys."

@@ -49,6 +49,9 @@ class Meters:
         )
         self._faults = self._gauge("catalog_faults", "Faults in catalog files, which therefore are not in force.")
         self._troubles = self._gauge("policy_troubles", "Journeys whose live policy cannot be loaded.")
+        self._registry_troubles = self._gauge(
+            "registry_troubles", "Things that keep the service from following the registry; what is live stays live."
+        )
 
     def decided(self, work: Asking) -> None:
         """Counts a decision that was made now (an answer given again is none)."""
@@ -84,10 +87,11 @@ class Meters:
         """Counts a group that the store could not take."""
         self._store_errors.inc()
 
-    def following(self, n_faults: int, n_troubles: int) -> None:
-        """Notes what is wrong with catalogs and policies now; called every few seconds."""
+    def following(self, n_faults: int, n_troubles: int, n_registry_troubles: int) -> None:
+        """Notes what is wrong with catalogs, policies and the registry now; called every few seconds."""
         self._faults.set(n_faults)
         self._troubles.set(n_troubles)
+        self._registry_troubles.set(n_registry_troubles)
         self._publish()
 
     def text(self) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -20,6 +20,7 @@ from policy.desk import Desk, Work
 from policy.following import Following
 from policy.launching import is_loopback
 from policy.live import MAIN, LiveJourney, served
+from policy.poller_status import registry_troubles
 from policy.situation import Situation
 from serving.batching import Batching
 from serving.cors import Cors
@@ -69,6 +70,7 @@ class Office:
         self._store_fault: str | None = None
         self._checked_at = float("-inf")
         self._told: frozenset[str] = frozenset()
+        self.registry_troubles: Mapping[str, str] = {}
 
     @property
     def settings(self) -> Settings:
@@ -110,7 +112,8 @@ class Office:
         if self.following.refresh():
             self._tell()
             self._rehearse()
-        self.meters.following(len(self.following.faults), len(self.following.troubles))
+        self.registry_troubles = registry_troubles(self.workspace.policies)
+        self.meters.following(len(self.following.faults), len(self.following.troubles), len(self.registry_troubles))
         try:
             self.keys.refresh(self.store.keys())
         except StoreUnavailable as error:

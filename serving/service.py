@@ -26,6 +26,7 @@ from serving.door import Door, Entrance
 from serving.meters import Meters
 from serving.office import Office, check_address
 from serving.orphans import SUPERVISOR_VARIABLE, leave_when_orphaned, supervisor_of
+from serving.poller import PollerKeeper
 
 _RESTART_PAUSE_S: Final = 2.0
 """A worker that cannot open waits before it ends, as it is started again at once."""
@@ -99,6 +100,8 @@ class SmallYes:
         """Opens the door; what is loaded by now stays, so that the garbage collector need not look at it again."""
         await self._office.start()
         self._watch = asyncio.create_task(leave_when_orphaned(supervisor_of(os.environ)))
+        self._keeper = PollerKeeper(self._office.workspace)
+        self._keeper.start()
         _entrance.office = self._office
         gc.collect()
         gc.freeze()
@@ -108,6 +111,7 @@ class SmallYes:
         """Closes the office after the last request was answered."""
         _entrance.office = None
         self._watch.cancel()
+        await asyncio.to_thread(self._keeper.stop)
         await self._office.stop()
 
 

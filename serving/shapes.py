@@ -260,4 +260,5 @@ class ReadyAnswer(Shape):
     catalog_faults: int | list[str]
     catalog_warnings: list[str] = []
     policy_troubles: int | dict[str, str]
+    registry_troubles: int | dict[str, str]
     advice: str | None = None

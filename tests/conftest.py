@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from data.workspace import Workspace, open_workspace
+from policy import registry
 from training.cli.app import run
 
 settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
@@ -42,6 +44,22 @@ def _no_settings_from_outside() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("SMALLYES_")]:
             patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _registries_are_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow takes seconds for an empty database; the first one is made for real, the others are copies of it."""
+    made, make = tmp_path_factory.mktemp("registry") / "mlflow.db", registry._make_database
+
+    def copied(file: Path, artifacts: Path) -> None:
+        if not made.exists():
+            make(made, made.with_name("mlflow-artifacts"))
+        artifacts.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "_make_database", copied)
         yield
 
 

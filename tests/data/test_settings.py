@@ -23,6 +23,7 @@ EVERY_ONE: dict[str, tuple[str, Any]] = {
     "serve.max_body_bytes": ("2048", 2_048),
     "serve.max_batch_bytes": ("4096", 4_096),
     "mlflow.uri": ("http://models.example", "http://models.example"),
+    "mlflow.poll_seconds": ("0.5", 0.5),
     "privacy.retention": ("30d", 30 * 86_400),
 }
 

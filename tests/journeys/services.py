@@ -23,6 +23,7 @@ from policy.launching import command
 from tests.serving.shops import make_workspace
 
 READY_S = 90.0
+POLLER = "policy.polling"
 
 
 class Service:
@@ -62,7 +63,13 @@ class Service:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return [process for process in found if POLLER not in _arguments(process)]
+
+    def poller(self) -> psutil.Process | None:
+        """The process that follows the registry, where there is one now."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return next((process for process in found if POLLER in _arguments(process)), None)
 
     def stop(self) -> int:
         """Asks it to stop; its exit code."""
@@ -89,6 +96,12 @@ class Service:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
         psutil.wait_procs(list(self._known), timeout=10)
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
 
 
 def free_port() -> int:

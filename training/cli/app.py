@@ -30,8 +30,12 @@ COMMANDS: Final = {
     "import": "training.cli.importing",
     "export": "training.cli.exporting",
     "simulate": "training.cli.simulate",
+    "promote": "training.cli.promote",
+    "rollback": "training.cli.rollback",
+    "pull": "training.cli.pull",
     "serve": "training.cli.serve",
     "keys": "training.cli.keys",
+    "ope": "training.cli.ope",
 }
 """Where each command lives; it is imported only when it is used, so that ``--help`` is quick."""
 

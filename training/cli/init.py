@@ -30,7 +30,7 @@ _IGNORED = "var/"
 @click.option("--world", help="Start from the catalog of this simulated site (see: smallyes simulate).")
 @common_options
 def command(session: Session, target: Path, world: str | None) -> None:
-    """Make a workspace: smallyes.toml, journeys/ with a journey to start from, var/ with an empty store.
+    """Make a workspace: smallyes.toml, journeys/ with a journey to start from, var/ with an empty store and registry.
 
     What is in the folder already stays as it is.
     """
@@ -42,6 +42,10 @@ def command(session: Session, target: Path, world: str | None) -> None:
     workspace.secret()
     with opened_store(workspace) as store:
         store.check()
+    if workspace.mlflow_file is not None:
+        from policy.registry import Registry
+
+        Registry.create(workspace)
     # Last, so that an attempt that failed halfway can be repeated.
     (target / SETTINGS_FILE).write_text(default_settings_text(), encoding="utf-8")
     journeys = [str(path) for path in written]
