@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.domain import DAY, SECOND, Catalog
+from features.state import RECENT_SHOWS
 from features.summary import ASK_MEMORY, NO_ASK, SIGNAL_MEMORY, IntArray, PlaceArray, Summary
 
 ACCEPTED: Final = 0
@@ -22,6 +23,7 @@ SILENT: Final = 2
 """Codes of what became of an ask; ``SILENT`` stands for ignored, and for asking nothing."""
 
 _ROW: Final = {name: row for row, name in enumerate(ASK_MEMORY)}
+_NEVER: Final = np.iinfo(np.int64).max
 _N, _N_SESSION, _LAST_AT = (SIGNAL_MEMORY.index(name) for name in ("n", "n_session", "last_at"))
 
 BoolArray = npt.NDArray[np.bool_]
@@ -37,7 +39,8 @@ class Aftermath:
         answered_at: shape (n,); when the answer came, not before the decision; unused where silent.
         next_at: shape (n,); the instant as of which the state is wanted, not before the answer, within the episode.
         n_signals: shape (n, S); how often each declared signal was seen in between.
-        signaled_at: shape (n,); when; unused where no signal was seen.
+        signaled_at: shape (n,) or, for each signal, (n, S); when, not before the answer, and a visitor's signals
+            within one session; unused where no signal was seen.
     """
 
     asks: IntArray
@@ -51,56 +54,80 @@ class Aftermath:
 def successors(summary: Summary, now: IntArray, after: Aftermath, catalog: Catalog) -> Summary:
     """The states at ``after.next_at`` of visitors who were in these states at their decisions.
 
-    The conversion that ends an episode is not played: whoever accepted the goal is at the end. Of the last 24 hours'
-    shows only those of this summary and the new one are known, so ``n_shows_last_24h`` is an upper bound until a day
-    has passed.
+    What a summary does not tell is not played:
+
+    - The end of an episode. After a conversion, or once ``conversion_window`` has passed, ``n_conversions`` and
+      whatever is of the episode are not what the fold says; everything else is.
+    - A decision before the end of the previous episode, which only a clock that is ahead brings about.
+    - Silence that the site reports (``ignored``): the fold takes it for a sign of life, here it is none.
+    - Which shows of the last 24 hours pass out of them: ``n_shows_last_24h`` is an upper bound until a day has passed
+      since the last one, and exact while none passes out.
 
     Args:
         summary: states of n visitors as of their decisions.
         now: shape (n,); the instants of the decisions.
         after: what follows.
         catalog: the catalog of the summary.
+
+    Example:
+        >>> from data.domain import Ask
+        >>> from features.state import JourneyState
+        >>> from features.summary import summarize
+        >>> asks = (Ask("quiz", "Quiz", "quiz", 2), Ask("buy", "Buy", "purchase", 8))
+        >>> catalog = Catalog("shop", "buy", ("quiz",), asks)
+        >>> new = summarize([JourneyState()] * 3, [5] * 3, catalog)
+        >>> now, later = np.full(3, 5), np.full(3, 9)
+        >>> answers = np.array([ACCEPTED, DECLINED, SILENT])
+        >>> after = Aftermath(np.zeros(3, np.int64), answers, later, later, np.zeros((3, 0), np.int64), later)
+        >>> state = successors(new, now, after, catalog)
+        >>> state.n_shown[:, 0].tolist(), state.n_declined[:, 0].tolist(), state.last_event_at.tolist()
+        ([1, 1, 1], [0, 1, 0], [9, 9, 5])
     """
     is_shown = after.asks != NO_ASK
     is_accepted = is_shown & (after.answers == ACCEPTED)
     is_declined = is_shown & (after.answers == DECLINED)
-    answered = _answered(summary, now, after, (is_shown, is_accepted, is_declined))
+    shown = _shown(summary, now, is_shown)
+    # An answer or a signal may be what begins the next session.
+    resumed = _rolled(shown, np.where(is_accepted | is_declined, after.answered_at, 0), catalog)
+    answered = _answered(resumed, after, is_accepted, is_declined)
     with_asks = _with_ask_memories(answered, now, after, (is_shown, is_accepted, is_declined))
-    is_seen = after.n_signals.any(axis=1)
-    # A signal may be what begins the next session.
-    began = _rolled(with_asks, np.where(is_seen, after.signaled_at, 0), catalog)
-    return _rolled(_with_signals(began, after, is_seen), after.next_at, catalog)
+    return _rolled(_with_signals(with_asks, after, catalog), after.next_at, catalog)
 
 
-def _answered(
-    summary: Summary, now: IntArray, after: Aftermath, flags: tuple[BoolArray, BoolArray, BoolArray]
-) -> Summary:
-    """The scalars after show and answer."""
-    is_shown, is_accepted, is_declined = flags
-    is_answered = is_accepted | is_declined
-    at = np.where(is_answered, after.answered_at, now)
+def _shown(summary: Summary, now: IntArray, is_shown: BoolArray) -> Summary:
+    """The scalars after the show; the session has begun by the time of the decision."""
     starts_episode = is_shown & (summary.episode_started_at == 0)
-    run = np.where(is_accepted, 0, summary.session_declines + is_declined)
-    first_at = np.where(summary.first_event_at == 0, now, np.minimum(summary.first_event_at, now))
     return replace(
         summary,
         n_episodes=summary.n_episodes + starts_episode,
-        first_event_at=np.where(is_shown, first_at, summary.first_event_at),
-        last_event_at=np.where(is_shown, np.maximum(summary.last_event_at, at), summary.last_event_at),
+        first_event_at=_earliest(summary.first_event_at, now, is_shown),
+        last_event_at=_latest(summary.last_event_at, now, is_shown),
         last_shown_at=_latest(summary.last_shown_at, now, is_shown),
-        last_accepted_at=_latest(summary.last_accepted_at, at, is_accepted),
-        last_declined_at=_latest(summary.last_declined_at, at, is_declined),
-        session_shown=summary.session_shown + is_shown,
-        session_accepted=summary.session_accepted + is_accepted,
-        session_declined=summary.session_declined + is_declined,
-        session_declines=run,
-        session_max_declines=np.maximum(summary.session_max_declines, run),
-        answered_ask=np.where(is_answered, after.asks, summary.answered_ask),
-        is_answer_decline=np.where(is_answered, is_declined, summary.is_answer_decline).astype(np.int64),
+        session_shown=summary.session_shown + (is_shown & (now >= summary.session_started_at)),
         episode_started_at=np.where(starts_episode, now, summary.episode_started_at),
         episode_shown=summary.episode_shown + is_shown,
+        n_shows_last_24h=np.minimum(summary.n_shows_last_24h + is_shown, RECENT_SHOWS),
+    )
+
+
+def _answered(summary: Summary, after: Aftermath, is_accepted: BoolArray, is_declined: BoolArray) -> Summary:
+    """The scalars after the answer."""
+    at, is_answered = after.answered_at, is_accepted | is_declined
+    is_of_session = is_answered & (at >= summary.session_started_at)
+    is_yes, is_no = is_accepted & is_of_session, is_declined & is_of_session
+    run = np.where(is_yes, 0, summary.session_declines + is_no)
+    return replace(
+        summary,
+        last_event_at=_latest(summary.last_event_at, at, is_answered),
+        last_accepted_at=_latest(summary.last_accepted_at, at, is_accepted),
+        last_declined_at=_latest(summary.last_declined_at, at, is_declined),
+        session_accepted=summary.session_accepted + is_yes,
+        session_declined=summary.session_declined + is_no,
+        session_declines=run,
+        session_max_declines=np.maximum(summary.session_max_declines, run),
+        answered_ask=np.where(is_of_session, after.asks, summary.answered_ask),
+        is_answer_decline=np.where(is_of_session, is_declined, summary.is_answer_decline).astype(np.int64),
         episode_accepted=summary.episode_accepted + is_accepted,
-        n_shows_last_24h=summary.n_shows_last_24h + is_shown,
     )
 
 
@@ -124,37 +151,46 @@ def _with_ask_memories(
     return replace(summary, ask_places=places, ask_table=np.hstack([summary.ask_table, memory]))
 
 
-def _with_signals(summary: Summary, after: Aftermath, is_seen: BoolArray) -> Summary:
+def _with_signals(summary: Summary, after: Aftermath, catalog: Catalog) -> Summary:
     rows, signals = np.nonzero(after.n_signals)
     if len(rows) == 0:
         return summary
-    counts, at = after.n_signals[rows, signals], after.signaled_at[rows]
-    memory = summary.signal_table[:, summary.signal_places[rows, signals]]
+    at = after.signaled_at[rows] if after.signaled_at.ndim == 1 else after.signaled_at[rows, signals]
+    first_at, last_at = np.full(len(summary), _NEVER), np.zeros(len(summary), dtype=np.int64)
+    np.minimum.at(first_at, rows, at)
+    np.maximum.at(last_at, rows, at)
+    is_seen = last_at > 0
+    begun = _rolled(summary, np.where(is_seen, first_at, 0), catalog)
+    counts = after.n_signals[rows, signals]
+    memory = begun.signal_table[:, begun.signal_places[rows, signals]]
     memory[_N] += counts
-    memory[_N_SESSION] += counts
+    memory[_N_SESSION] += np.where(at >= begun.session_started_at[rows], counts, 0)
     np.maximum(memory[_LAST_AT], at, out=memory[_LAST_AT])
-    places = summary.signal_places.copy()
-    places[rows, signals] = summary.signal_table.shape[1] + np.arange(len(rows), dtype=np.int32)
-    first_at = np.where(summary.first_event_at == 0, after.signaled_at, summary.first_event_at)
+    places = begun.signal_places.copy()
+    places[rows, signals] = begun.signal_table.shape[1] + np.arange(len(rows), dtype=np.int32)
     return replace(
-        summary,
-        first_event_at=np.where(is_seen, np.minimum(first_at, after.signaled_at), summary.first_event_at),
-        last_event_at=_latest(summary.last_event_at, after.signaled_at, is_seen),
+        begun,
+        first_event_at=_earliest(begun.first_event_at, first_at, is_seen),
+        last_event_at=_latest(begun.last_event_at, last_at, is_seen),
         signal_places=places,
-        signal_table=np.hstack([summary.signal_table, memory]),
+        signal_table=np.hstack([begun.signal_table, memory]),
     )
 
 
 def _rolled(summary: Summary, now: IntArray, catalog: Catalog) -> Summary:
     """The states as of later instants (0: as they are): a session that ran out has ended."""
     gap = catalog.session_gap_s * SECOND
-    is_over = (now > 0) & ((summary.last_event_at == 0) | (now - summary.last_event_at >= gap))
     n_shows = np.where(now - summary.last_shown_at >= DAY, 0, summary.n_shows_last_24h)
+    is_over = (now > 0) & ((summary.last_event_at == 0) | (now - summary.last_event_at >= gap))
+    if not is_over.any():
+        return replace(summary, n_shows_last_24h=n_shows)
+    # A session in which nothing has happened yet, apart from a decision to ask nothing, goes on waiting for its start.
+    is_empty = summary.session_started_at > summary.last_event_at
     places, table = _without_session(summary, is_over)
     kept = (~is_over).astype(np.int64)
     return replace(
         summary,
-        n_sessions=summary.n_sessions + is_over,
+        n_sessions=summary.n_sessions + (is_over & ~is_empty),
         session_started_at=np.where(is_over, now, summary.session_started_at),
         session_shown=summary.session_shown * kept,
         session_accepted=summary.session_accepted * kept,
@@ -184,3 +220,8 @@ def _without_session(summary: Summary, is_over: BoolArray) -> tuple[PlaceArray, 
 def _latest(known: IntArray, at: IntArray, is_new: BoolArray) -> IntArray:
     latest: IntArray = np.where(is_new, np.maximum(known, at), known)
     return latest
+
+
+def _earliest(known: IntArray, at: IntArray, is_new: BoolArray) -> IntArray:
+    earliest: IntArray = np.where(is_new, np.where(known == 0, at, np.minimum(known, at)), known)
+    return earliest

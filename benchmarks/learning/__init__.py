@@ -1,0 +1,1 @@
+"""How good learned policies are, in worlds whose truth is known."""
