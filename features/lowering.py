@@ -121,6 +121,8 @@ def _appended(tables: list[IntArray], places: PlaceArray, table: IntArray) -> Pl
 
 
 def _summary(timeline: Timeline, sights: Sights, catalog: Catalog) -> Summary:
+    if len(timeline.at) == 0:
+        return _of_strangers(sights.now, catalog)
     scopes = Scopes.of(catalog)
     session = _Sessions(timeline, sights, scopes.session_gap)
     episode = _Episodes(episode_edges(timeline, scopes.conversion_window), timeline, sights, scopes.conversion_window)
@@ -136,6 +138,21 @@ def _summary(timeline: Timeline, sights: Sights, catalog: Catalog) -> Summary:
         ask_table=ask_table,
         signal_places=signal_places,
         signal_table=signal_table,
+    )
+
+
+def _of_strangers(now: IntArray, catalog: Catalog) -> Summary:
+    """The summary of decisions before which nothing happened."""
+    scalars: dict[str, IntArray] = {name: np.zeros(len(now), dtype=np.int64) for name in SCALARS}
+    scalars["n_sessions"] = np.ones(len(now), dtype=np.int64)
+    scalars["session_started_at"] = now
+    scalars["answered_ask"] = np.full(len(now), NO_ASK)
+    return Summary(
+        **scalars,
+        ask_places=np.zeros((len(now), len(catalog.asks)), dtype=np.int32),
+        ask_table=np.zeros((len(ASK_MEMORY), 1), dtype=np.int64),
+        signal_places=np.zeros((len(now), len(catalog.signals)), dtype=np.int32),
+        signal_table=np.zeros((len(SIGNAL_MEMORY), 1), dtype=np.int64),
     )
 
 
