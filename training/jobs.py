@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.domain import Catalog
+from data.errors import Unavailable
 from policy.bundle import load_bundle, save_bundle
 from policy.registry import CHALLENGER, CHAMPION, DAY_ZERO, RegisteredModel, RegisteredVersion, Registry
 from policy.syncing import SHARE_TAG, trial_share
@@ -126,9 +127,10 @@ def run_job(registry: Registry, catalog: Catalog, source: Source, options: Train
         if made == incumbent.digest:
             note = "this log and seed give the champion again; nothing was registered"
             return Job(trained, others, source, digest, None, False, (*source.notes, note))
-        version = _registered(registry, table, trained, _Registration(folder, source, digest, incumbent, others))
+        what = _Registration(folder, source, digest, incumbent, others, options.seed)
+        version, troubles = _registered(registry, table, trained, what)
     is_challenger, notes = _as_challenger(registry, version)
-    return Job(trained, others, source, digest, version, is_challenger, (*source.notes, *notes))
+    return Job(trained, others, source, digest, version, is_challenger, (*source.notes, *troubles, *notes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +140,12 @@ class _Registration:
     digest: str
     incumbent: Incumbent
     others: Mapping[str, Judged]
+    seed: int
 
 
-def _registered(registry: Registry, table: Table, trained: Trained, what: _Registration) -> RegisteredVersion:
+def _registered(
+    registry: Registry, table: Table, trained: Trained, what: _Registration
+) -> tuple[RegisteredVersion, tuple[str, ...]]:
     verdict = trained.verdict
     tags = {
         **verdict.to_tags(),
@@ -153,10 +158,14 @@ def _registered(registry: Registry, table: Table, trained: Trained, what: _Regis
     log = LogSource(what.source.name, what.digest, what.source.n_rows)
     journey = table.catalog.journey
     with Tracking(registry).run(journey, f"train {trained.candidate.name}") as run:
-        run.log_training(table, trained, source=log, others=what.others)
+        run.log_training(table, trained, source=log, others=what.others, seed=what.seed)
         version = registry.register(journey, what.folder, tags, verdict.text, run_id=run.run_id)
-        run.tie(version, trained)
-    return version
+        try:
+            run.tie(version, trained)
+        except Unavailable as error:
+            # The version is whole; only its page lacks numbers that its run has.
+            return version, (f"version {version.version} is registered, but not its metrics: {error}",)
+    return version, ()
 
 
 def _as_challenger(registry: Registry, version: RegisteredVersion) -> tuple[bool, tuple[str, ...]]:
