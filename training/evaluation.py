@@ -72,7 +72,10 @@ def evaluate(table: Table, target: Target, notes: tuple[str, ...] = ()) -> Evalu
                 "this policy; the log hardly ever did what it would do",
             )
         if judged.removed_mass > 0.0:
-            notes += (f"{judged.removed_mass:.1%} of its asks could not be shown at the time; the log is silent there",)
+            notes += (
+                f"{100 * judged.removed_mass:.1f} % of what it would ask under today's catalog was not eligible in this "
+                "log, which is silent there",
+            )
     return Evaluation(target, judged, arm, int(settled.sum()), notes)
 
 

@@ -108,7 +108,8 @@ class Loop:
         catalog = self._catalog
         episodes = episodes_of(source.arrivals, catalog, now=source.now)
         live = self._registry.at_alias(catalog.journey, CHAMPION)
-        began = from_iso(version.tags["trial_started_at"])
+        told = version.tags.get("trial_started_at")
+        began = version.created_at if told is None else from_iso(told)
         arms = trial_arms(episodes, None if live is None else str(live.version), str(version.version), began)
         others = sum(holdout.share for holdout in catalog.holdout)
         share = min(0.999, trial_share(version) / max(1e-9, 1.0 - others))

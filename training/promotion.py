@@ -113,7 +113,7 @@ class Promotion:
             self._registry.set_alias(self._journey, CHALLENGER, version.version)
             if old is not None:
                 self._registry.set_tags(self._journey, old, {SHARE_TAG: "0"})
-        text = f"Version {version.version} is on trial: it serves {share:.4g} of the visitors, each of them for good."
+        text = f"Version {version.version} is on trial: it serves {100 * share:.4g} % of the visitors, each of them for good."
         if verdict == WORSE:
             text += f" Overridden with --force: {_verdict_text(version)}."
         if share > LARGE_SHARE:
@@ -128,7 +128,8 @@ class Promotion:
         if version is None or trial_share(version) == 0.0:
             return self._change("No trial is running; nothing changed.", self._syncing.sync(self._journey))
         self._registry.set_tags(self._journey, version.version, {SHARE_TAG: "0", "trial_ended_at": to_iso(now())})
-        text = f"The trial of version {version.version} is over; the champion serves its visitors."
+        live = "day zero's policy" if CHAMPION not in model.aliases else "the champion"
+        text = f"The trial of version {version.version} is over; {live} serves its visitors."
         return self._change(text, self._syncing.sync(self._journey))
 
     def roll_back(self) -> Change:

@@ -217,6 +217,6 @@ def _without_evidence(table: Table, splits: Splits) -> Evidence:
         max_weight=None,
         n_episodes=int(splits.judge.sum()),
         removed_mass=0.0,
-        has_propensities=not np.isnan(table.propensity).any(),
+        has_propensities=not np.isnan(table.propensity[splits.judge[table.episode]]).any(),
         reward=table.catalog.reward,
     )

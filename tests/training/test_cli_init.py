@@ -123,3 +123,9 @@ def test_an_attempt_that_failed_halfway_can_be_repeated(
 def test_folders_above_are_made(tmp_path: Path, smallyes: Smallyes) -> None:
     assert smallyes("init", tmp_path / "a" / "b c" / "shop").code == 0
     assert "'" in smallyes("init", tmp_path / "a" / "b c" / "other").out  # a name with a space is quoted
+
+
+def test_a_secret_from_the_environment_is_no_hindrance(smallyes, tmp_path, monkeypatch):
+    monkeypatch.setenv("SMALLYES_SECRET", "from-outside")
+    assert smallyes("init", tmp_path / "shop").code == 0
+    assert not (tmp_path / "shop" / "var" / "secret").exists()

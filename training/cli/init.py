@@ -39,6 +39,7 @@ def command(session: Session, target: Path, world: str | None) -> None:
     written = _write_journey(target / "journeys", *_first_journey(world))
     _ignore_state(target / ".gitignore")
     workspace = Workspace(target.resolve(), load_settings(None, os.environ, {}))
+    workspace.var.mkdir(parents=True, exist_ok=True)
     workspace.secret()
     with opened_store(workspace) as store:
         store.check()
