@@ -166,7 +166,6 @@ SCALARS: Final = tuple(name for name in _BY_DECISION if name not in ("ask_places
 """Names of the fields of shape (n,), in order."""
 
 
-
 def _only_used(places: PlaceArray, table: IntArray) -> tuple[PlaceArray, IntArray]:
     is_used = np.zeros(table.shape[1], dtype=np.bool_)
     is_used[0] = True

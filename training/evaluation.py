@@ -73,8 +73,8 @@ def evaluate(table: Table, target: Target, notes: tuple[str, ...] = ()) -> Evalu
             )
         if judged.removed_mass > 0.0:
             notes += (
-                f"{100 * judged.removed_mass:.1f} % of what it would ask under today's catalog was not eligible in this "
-                "log, which is silent there",
+                f"{100 * judged.removed_mass:.1f} % of what it would ask under today's catalog was not eligible in "
+                "this log, which is silent there",
             )
     return Evaluation(target, judged, arm, int(settled.sum()), notes)
 

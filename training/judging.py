@@ -23,6 +23,10 @@ from training.intervals import Interval
 from training.ope import Diagnostics, LoggedSteps, diagnostics, difference, estimate
 from training.table import Table, candidates_of
 
+IMPOSSIBLE: Final = (
+    "no estimate: the log hardly ever did what this policy would do, and corrects its predictions to {:.3f}, "
+    "which is no possible value"
+)
 FIXED_ARMS: Final = ("holdout:baseline", "holdout:direct", "holdout:none", "fallback")
 """Policy labels of the log that draw nothing."""
 ESTIMATOR: Final = "dr"
@@ -62,8 +66,12 @@ class Judged:
 
     @property
     def value(self) -> Interval:
-        """The value that speaks for the policy."""
-        return self.estimates[ESTIMATOR]
+        """The value that speaks for the policy; none where it is none that could ever be earned."""
+        found = self.estimates[ESTIMATOR]
+        low, high = self.logged.return_range or (-np.inf, np.inf)
+        if found.value is None or low <= found.value <= high:
+            return found
+        return Interval(None, None, None, found.n, found.level, IMPOSSIBLE.format(found.value))
 
 
 def fixed_target(name: str, catalog: Catalog) -> Target:

@@ -113,7 +113,7 @@ class Promotion:
             self._registry.set_alias(self._journey, CHALLENGER, version.version)
             if old is not None:
                 self._registry.set_tags(self._journey, old, {SHARE_TAG: "0"})
-        text = f"Version {version.version} is on trial: it serves {100 * share:.4g} % of the visitors, each of them for good."
+        text = f"Version {version.version} is on trial: it serves {100 * share:.4g} % of the visitors, each for good."
         if verdict == WORSE:
             text += f" Overridden with --force: {_verdict_text(version)}."
         if share > LARGE_SHARE:

@@ -45,15 +45,17 @@ class Growth:
 
 @dataclass(frozen=True)
 class Examples:
-    """What trees learn from: rows of features, targets, and the visitor of each row."""
+    """What trees learn from: rows of features, targets, the visitor of each row, and scores that trees start from."""
 
     features: FloatArray
     targets: FloatArray
     visitors: IntArray
+    start: FloatArray | None = None
 
     def take(self, rows: BoolArray) -> Examples:
         """Some of the rows."""
-        return Examples(self.features[rows], self.targets[rows], self.visitors[rows])
+        start = None if self.start is None else self.start[rows]
+        return Examples(self.features[rows], self.targets[rows], self.visitors[rows], start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def grow(examples: Examples, objective: Objective, growth: Growth, forestry: For
     return lgb.train(parameters, _dataset(examples, forestry), num_boost_round=growth.n_trees)
 
 
-def grow_tuned(examples: Examples, objective: Objective, growth: Growth, forestry: Forestry, **more: Any) -> lgb.Booster:
+def grow_tuned(
+    examples: Examples, objective: Objective, growth: Growth, forestry: Forestry, **more: Any
+) -> lgb.Booster:
     """Grows as many trees as help on held-out visitors, then that many on all rows."""
     is_held_out = _mixed(examples.visitors) % _HELD_OUT == 0
     if is_held_out.all() or not is_held_out.any() or len(np.unique(examples.targets[~is_held_out])) < 2:
@@ -106,6 +110,7 @@ def _dataset(examples: Examples, forestry: Forestry, reference: lgb.Dataset | No
     return lgb.Dataset(
         np.ascontiguousarray(examples.features),
         examples.targets,
+        init_score=examples.start,
         feature_name=_plain(forestry.names),
         categorical_feature=list(forestry.categorical),
         reference=reference,
@@ -116,8 +121,10 @@ def _dataset(examples: Examples, forestry: Forestry, reference: lgb.Dataset | No
 
 def _plain(names: Sequence[str]) -> list[str]:
     """Names as LightGBM takes them: its text format knows no spaces, and its parser no brackets."""
-    return [f"f{place}" if not name.replace(".", "").replace("_", "").replace("-", "").isalnum() else name
-            for place, name in enumerate(names)]
+    return [
+        f"f{place}" if not name.replace(".", "").replace("_", "").replace("-", "").isalnum() else name
+        for place, name in enumerate(names)
+    ]
 
 
 def _parameters(objective: Objective, growth: Growth, forestry: Forestry) -> dict[str, Any]:

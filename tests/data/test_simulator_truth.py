@@ -18,7 +18,7 @@ from data.simulator.world import ANSWERS, N_FATIGUE
 from data.simulator.worlds import world
 from tests.data.test_simulator_worlds import tiny
 
-BEST_OF_SKINCARE = ("purchase", "routine_guide", "ingredient_check", "email_tips", "wishlist", "concern_poll")
+BEST_OF_SKINCARE = ("concern_poll", "ingredient_check", "wishlist", "purchase", "email_tips", "routine_guide")
 
 
 class At(NamedTuple):

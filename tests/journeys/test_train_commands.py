@@ -78,7 +78,7 @@ def test_evaluate_says_how_much_the_log_can_tell(shop, smallyes):
     workspace, root, _ = shop
     log = ["--log", str(root / "log.parquet"), *at(workspace)]
     random = smallyes("evaluate", "--policy", "random", *log).json
-    assert random["low"] < 0.0285 < random["high"]
+    assert random["low"] < 0.0448 < random["high"]  # as in benchmarks/RESULTS.md
     version = smallyes("evaluate", "--policy", "2", *log).json
     assert any("this very log trained the policy" in note for note in version["notes"])
     wrong = smallyes("evaluate", "--policy", "best", *log)

@@ -164,7 +164,7 @@ def test_a_trial_serves_a_share_without_a_verdict(shop: Shop) -> None:
     shop.add("not enough evidence")
     answer = shop.run("promote", "--trial", 0.1)
     assert answer.code == 0
-    assert "serves 0.1 of the visitors" in answer.out
+    assert "serves 10 % of the visitors" in answer.out
     assert shop.live == (None, ("1", 0.1))
     assert shop.tags(1)["trial_started_at"].endswith("Z")
 

@@ -29,7 +29,7 @@ def test_the_behavior_judged_on_its_own_log_has_the_mean_of_the_log():
 
 @pytest.mark.parametrize("name", ["baseline", "random"])
 def test_truth_lies_in_the_interval_of_a_policy_that_did_not_run(name):
-    truth = {"baseline": 0.0381, "random": 0.0285}[name]
+    truth = {"baseline": 0.0336, "random": 0.0448}[name]  # as in benchmarks/RESULTS.md
     found = day_zero_table(6_000, 3)
     judged = judge_policy(found, settled(found), fixed_target(name, CATALOG))
     assert judged.value.low < truth < judged.value.high

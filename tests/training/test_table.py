@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-import pytest
 
 from features.frames import learn_spec
 from features.successors import ACCEPTED
@@ -81,4 +80,4 @@ def test_rewards_are_conversions():
     found = day_zero_table()
     converted = (found.answers == ACCEPTED) & (found.asks == CATALOG.position[CATALOG.goal])
     assert (found.rewards[found.episode[converted]] == 1.0).all()
-    assert found.rewards.mean() == pytest.approx(0.035, abs=0.02)
+    assert 0.03 < found.rewards.mean() < 0.09

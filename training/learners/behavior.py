@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
+from data.errors import BadInput
 from features.successors import ACCEPTED
 from policy.boosted import BoostedScorer
 from policy.boosters import Trees
@@ -35,6 +36,8 @@ class QOfBehavior:
         encoded = Encoded.of(table, lessons.spec)
         forestry = lessons.forestry
         rows = np.flatnonzero(lessons.episodes[table.episode] & (table.asks >= 0))
+        if len(rows) == 0:
+            raise BadInput("Q of the behavior: no settled episode has an ask of the catalog; nothing to learn from")
         visitors = table.steps["owner"].to_numpy()
         objective: Objective = "cross_entropy" if table.catalog.reward == "conversion" else "regression"
         rewards = table.rewards[table.episode[rows]]

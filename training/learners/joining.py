@@ -9,7 +9,7 @@ import numpy as np
 from features.columns import Given
 from features.summary import SCALARS, Summary
 from policy.crowd import Crowd
-from training.learners.lookahead import States
+from training.learners.states import States
 
 
 def joined(parts: Sequence[States]) -> States:

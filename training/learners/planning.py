@@ -1,12 +1,13 @@
-"""Planned Q: what an ask is worth when every later ask is chosen well, computed by looking ahead with learned responses.
+"""Planned Q: what an ask is worth when every later ask is chosen well, by looking ahead with learned responses.
 
     Q_k(s, a) = p(accept | s, a) (earns(a) + C_k(s, a, accepted)) + (1 - p) C_k(s, a, refused)
     C_k(s, a, y) = stay * max_b Q_{k-1}(s'_y, b) + (1 - stay) * (return * max_b Q_{k-1}(s''_y, b) + (1 - return) * exit)
 
 where ``s'`` is the known state after the answer, at the next decision of this visit, and ``s''`` at that of the next
-one. Trees are fitted to ``Q_k`` at sampled states, K times. Two sets of trees, each from half of the states: one picks
-the best ask, the other says what it is worth, against the optimism of taking a maximum of estimates (van Hasselt
-2010, "Double Q-learning").
+one. Sums (``logits``) are fitted to ``Q_k`` at sampled states, K times: a fit takes a fraction of a second, and what
+they say of a state never seen is what its parts say. Two of them, each from half of the states: one picks the best
+ask, the other says what it is worth, against the optimism of taking a maximum of estimates (van Hasselt 2010, "Double
+Q-learning"). In the end trees learn the last backup: they are what is served.
 
 States are those of the log, then those that the plan itself leads to (Sutton 1990, "Dyna"): a good policy goes where
 the log has hardly been.
@@ -15,8 +16,7 @@ the log has hardly been.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import lightgbm as lgb
@@ -25,13 +25,16 @@ import numpy as np
 from features.columns import FloatArray
 from features.summary import IntArray
 from policy.candidates import Candidates
-from policy.crowd import BoolArray
-from training.learners.joining import joined
-from training.learners.lookahead import Branch, Choices, Followed, Model, Reached, States, Tree
+from training.learners.logits import Sums
+from training.learners.lookahead import Branch, Choices, Followed, Model, Tree
+from training.learners.states import States
 from training.trees import Examples, Forestry, Growth, Objective, grow
 
 Progress = Callable[[int, int], None]
-_NOTHING_YET: Final = None
+_PENALTY: Final = 1.0
+_GROWTH: Final = Growth(n_trees=250, rate=0.1, n_leaves=31, min_rows=20, l2=1.0, columns=0.5)
+_FEWEST: Final = 50
+_FARTHEST: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +46,34 @@ class Plan:
         n_walks: visitors who walk through the plan to find further states.
         rounds: backups over the log's states, then over all.
         wander: share of asks picked at random on those walks.
-        growth: trees of the value function.
+        growth: the trees that are served.
     """
 
-    n_states: int = 4_000
-    n_walks: int = 1_500
-    rounds: tuple[int, int] = (6, 6)
+    n_states: int = 6_000
+    n_walks: int = 2_500
+    rounds: tuple[int, int] = (5, 8)
     wander: float = 0.2
-    growth: Growth = Growth(n_trees=60, rate=0.2, n_leaves=31, min_rows=20, l2=1.0, columns=0.9)
-    last: Growth = Growth(n_trees=200, rate=0.1, n_leaves=31, min_rows=20, l2=1.0, columns=0.9)
+    growth: Growth = _GROWTH
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """Two sets of trees for one value function, ``None`` before the first backup."""
+    """Two fitted sums for one value function, ``None`` before the first backup."""
 
-    boosters: tuple[lgb.Booster, lgb.Booster] | None
-    threads: int
+    halves: tuple[Sums, Sums] | None
 
-    def of_rows(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Both values of each row of features."""
-        if self.boosters is None:
-            return np.zeros(len(features)), np.zeros(len(features))
-        with ThreadPoolExecutor(min(2, self.threads)) as pool:
-            predicted = pool.map(lambda booster: booster.predict(features, num_threads=1), self.boosters)
-            first, second = (np.asarray(values, dtype=np.float64) for values in predicted)
-        return first, second
+    def of_rows(self, choices: Choices) -> tuple[FloatArray, FloatArray]:
+        """Both values of each candidate."""
+        if self.halves is None:
+            return np.zeros(len(choices.terms)), np.zeros(len(choices.terms))
+        first, second = self.halves
+        asks = choices.candidates.asks
+        return first.predict(choices.terms, asks), second.predict(choices.terms, asks)
 
     def best(self, choices: Choices) -> tuple[FloatArray, IntArray]:
         """Double estimate of each state's value, and the row that is best by the mean of both, shape (groups,)."""
         candidates = choices.candidates
-        first, second = self.of_rows(choices.features)
+        first, second = self.of_rows(choices)
         a, b = _argmax(first, candidates), _argmax(second, candidates)
         return (second[a] + first[b]) / 2.0, _argmax(first + second, candidates)
 
@@ -92,7 +92,9 @@ class Planner:
         self._model, self._plan, self._objective, self._forestry = model, plan, objective, forestry
         self._rng = np.random.default_rng(forestry.seed)
 
-    def run(self, logged: States, starts: States, progress: Progress = lambda _done, _total: None) -> tuple[Value, lgb.Booster]:
+    def run(
+        self, logged: States, starts: States, progress: Progress = lambda _done, _total: None
+    ) -> tuple[Value, lgb.Booster]:
         """The value function, and one set of trees that says the same.
 
         Args:
@@ -101,36 +103,34 @@ class Planner:
             progress: told how many rounds are done, of how many.
         """
         plan, total = self._plan, sum(self._plan.rounds) + 1
-        trees = [self._model.expand(_some(logged, plan.n_states, self._rng), self._rng)[0]]
-        value = Value(_NOTHING_YET, self._forestry.threads)
+        trees = [self._model.expand(_some(logged, plan.n_states, self._rng), self._rng)]
+        value = Value(None)
         for done in range(plan.rounds[0]):
-            value = self._backup(trees, value, done)
+            value = self._backup(trees, value)
             progress(done + 1, total)
         trees += self._walk(_some(starts, plan.n_walks, self._rng), value)
         for done in range(plan.rounds[1]):
-            value = self._backup(trees, value, plan.rounds[0] + done)
+            value = self._backup(trees, value)
             progress(plan.rounds[0] + done + 1, total)
         targets = np.concatenate([self._targets(tree, value) for tree in trees])
         features = np.concatenate([tree.choices.features for tree in trees])
-        final = self._grow(features, targets, np.ones(len(targets), dtype=np.bool_), total, plan.last)
+        examples = Examples(features, targets, np.zeros(len(targets), dtype=np.int64))
+        final = grow(examples, self._objective, plan.growth, self._forestry)
         progress(total, total)
         return value, final
 
-    def _backup(self, trees: list[Tree], value: Value, number: int) -> Value:
+    def _backup(self, trees: list[Tree], value: Value) -> Value:
+        """The value function one step further."""
         targets = np.concatenate([self._targets(tree, value) for tree in trees])
-        features = np.concatenate([tree.choices.features for tree in trees])
-        states = np.concatenate([tree.choices.candidates.groups for tree in trees])
-        is_first = states % 2 == 0
-        # One thread each: trees grown side by side lose less to waiting than threads within one do.
-        with ThreadPoolExecutor(min(2, self._forestry.threads)) as pool:
-            first = pool.submit(self._grow, features, targets, is_first, 2 * number)
-            second = pool.submit(self._grow, features, targets, ~is_first, 2 * number + 1)
-            return Value((first.result(), second.result()), self._forestry.threads)
-
-    def _grow(self, features: FloatArray, targets: FloatArray, rows: BoolArray, number: int, growth: Growth | None = None) -> lgb.Booster:
-        examples = Examples(features[rows], targets[rows], np.zeros(int(rows.sum()), dtype=np.int64))
-        one = replace(self._forestry, seed=self._forestry.seed + number)
-        return grow(examples, self._objective, growth or self._plan.growth, one)
+        terms = np.concatenate([tree.choices.terms for tree in trees])
+        asks = np.concatenate([tree.choices.candidates.asks for tree in trees])
+        is_first = np.concatenate([tree.choices.candidates.groups for tree in trees]) % 2 == 0
+        is_logit = self._objective == "cross_entropy"
+        first, second = (
+            Sums.fit(terms[half], asks[half], targets[half], penalty=_PENALTY, is_logit=is_logit)
+            for half in (is_first, ~is_first)
+        )
+        return Value((first, second))
 
     def _targets(self, tree: Tree, value: Value) -> FloatArray:
         """What each root row is worth, by one step ahead and the value function from there."""
@@ -162,36 +162,15 @@ class Planner:
     def _walk(self, states: States, value: Value) -> list[Tree]:
         """Trees at the states that visitors reach under the plan, step by step until few are left."""
         trees: list[Tree] = []
-        while len(states) >= 50 and len(trees) < 12:
-            tree, reached = self._model.expand(states, self._rng)
+        while len(states) >= _FEWEST and len(trees) < _FARTHEST:
+            tree = self._model.expand(states, self._rng)
             trees.append(tree)
-            states = self._follow(tree, reached, value)
+            candidates = tree.choices.candidates
+            _, best = value.best(tree.choices)
+            wander = candidates.offsets[:-1] + (self._rng.random(len(best)) * candidates.sizes).astype(np.int64)
+            rows = np.where(self._rng.random(len(best)) < self._plan.wander, wander, best)
+            states = self._model.walk(states, tree, rows[tree.choices.has_ask], self._rng)
         return trees
-
-    def _follow(self, tree: Tree, reached: tuple[Reached, Reached], value: Value) -> States:
-        """The states that visitors come to next: best ask or a random one, then chance."""
-        rng, candidates = self._rng, tree.choices.candidates
-        _, best = value.best(tree.choices)
-        n = len(best)
-        sizes = candidates.sizes
-        wander = candidates.offsets[:-1] + (rng.random(n) * sizes).astype(np.int64)
-        rows = np.where(rng.random(n) < self._plan.wander, wander, best)
-        rows = rows[tree.choices.has_ask]
-        is_yes = rng.random(len(rows)) < tree.p_accepts[rows]
-        crowds = []
-        for branch, ahead, chosen in (
-            (tree.accepted, reached[0], rows[is_yes]),
-            (tree.refused, reached[1], rows[~is_yes]),
-        ):
-            places = np.searchsorted(branch.rows, chosen)
-            places = np.minimum(places, max(len(branch.rows) - 1, 0))
-            places = places[branch.rows[places] == chosen] if len(branch.rows) else places[:0]
-            stays = rng.random(len(places)) < branch.stays[places]
-            crowds.append(ahead.stay.take(places[stays]))
-            left = places[~stays]
-            comes = left[rng.random(len(left)) < branch.returns[left]]
-            crowds.append(ahead.back.take(comes))
-        return joined(crowds)
 
 
 def _some(states: States, n: int, rng: np.random.Generator) -> States:

@@ -48,7 +48,6 @@ class Lessons:
     progress: Progress = quiet
     learned: dict[str, Learned] = field(default_factory=dict)
 
-
     @property
     def forestry(self) -> Forestry:
         """What all trees grown from these lessons have in common."""

@@ -27,9 +27,11 @@ def learner(name: str) -> Learner:
     module, _, attribute = LEARNERS.get(name, name).partition(":")
     try:
         if not attribute:
-            raise ImportError(name)
+            raise ModuleNotFoundError(name=module)
         return cast(Learner, getattr(importlib.import_module(module), attribute)())
-    except (ImportError, AttributeError):
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(f"{error.name}."):
+            raise  # the learner is there, and something that it needs is not
         allowed = ", ".join(LEARNERS)
         raise BadInput(
             f"--learner: there is no learner {name!r}; allowed: {allowed}, or your own as module:Class"

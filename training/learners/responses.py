@@ -1,13 +1,14 @@
-"""What visitors do: accept, decline, stay, come back, convert later; learned from every step, dense where sales are rare.
+"""What visitors do: accept, decline, stay, come back, convert later; learned from every step.
 
-Five models. Of a decision and an ask: is it accepted, and if not, is it declined or left unanswered. Of the state after
-the answer: does the visitor ask for another page in this visit, if not, do they come back within the episode, and if
-not, what is the episode still worth (the **exit value**: conversions that come after the last decision).
+Steps are dense where sales are rare. Five models. Of a decision and an ask: is it accepted, and if not, is it
+declined or left unanswered. Of the state after the answer: does the visitor ask for another page in this visit, if
+not, do they come back within the episode, and if not, what is the episode still worth (the **exit value**: conversions
+that come after the last decision).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import lightgbm as lgb
@@ -17,15 +18,17 @@ from data.domain import Catalog
 from features.columns import FloatArray, Given
 from features.matrix import FeatureColumns
 from features.spec import FeatureSpec
-from features.successors import ACCEPTED, DECLINED, SILENT, Aftermath, successors
+from features.successors import ACCEPTED, DECLINED, Aftermath, successors
 from features.summary import IntArray, Summary
 from policy.candidates import NOTHING
 from policy.crowd import BoolArray
+from training.learners.logits import Sums, Terms, sigmoid
 from training.table import PENDING, UNKNOWN_ASK, Table
 from training.trees import Examples, Forestry, Growth, Objective, grow_tuned
 
-_ANSWERING: Final = Growth(n_trees=300, rate=0.08, n_leaves=15, min_rows=40)
+_ANSWERING: Final = Growth(n_trees=200, rate=0.05, n_leaves=15, min_rows=40, columns=0.5)
 _GOING: Final = Growth(n_trees=150, rate=0.08, n_leaves=7, min_rows=100, l2=10.0)
+_PENALTY: Final = 10.0
 _FEWEST: Final = 20
 """Fewest rows of either kind for a model of its own; below it is a rate."""
 
@@ -42,6 +45,22 @@ class Rate:
 
 
 @dataclass(frozen=True, eq=False)
+class Odds:
+    """Sums of log-odds, and trees for what they leave."""
+
+    terms: Terms
+    sums: Sums
+    rest: lgb.Booster
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Probabilities, one a row."""
+        if len(features) == 0:
+            return np.empty(0)
+        rest = np.asarray(self.rest.predict(features, num_threads=1, raw_score=True), dtype=np.float64)
+        return sigmoid(self.sums.of_rows(self.terms.of_rows(features), self.terms.asks(features)) + rest)
+
+
+@dataclass(frozen=True, eq=False)
 class Trees:
     """A model of trees."""
 
@@ -53,7 +72,7 @@ class Trees:
         return np.asarray(self.booster.predict(features, num_threads=self.threads), dtype=np.float64)
 
 
-Head = Rate | Trees
+Head = Rate | Odds | Trees
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +145,21 @@ def state_features(columns: FeatureColumns, summary: Summary, given: Given) -> F
     return columns.matrix(summary, given, offsets, np.full(len(summary), NOTHING))
 
 
-def after_answer(summary: Summary, given: Given, asks: IntArray, answers: IntArray, at: IntArray, catalog: Catalog) -> Summary:
+def after_answer(
+    summary: Summary, given: Given, asks: IntArray, answers: IntArray, at: IntArray, catalog: Catalog
+) -> Summary:
     """The states right after the answers."""
     none = np.zeros((len(asks), len(catalog.signals)), dtype=np.int64)
     return successors(summary, given.now, Aftermath(asks, answers, at, at, none, at), catalog)
+
+
+def answered_features(table: Table, rows: IntArray, encoded: Encoded) -> FloatArray:
+    """Features of the states right after the answers of some steps."""
+    given = encoded.given.take(rows)
+    at = np.maximum(table.answered_at[rows], given.now)
+    before = table.crowd.summary.take(rows)
+    summary = after_answer(before, given, table.asks[rows], table.answers[rows], at, table.catalog)
+    return state_features(encoded.columns, summary, replace(given, now=at))
 
 
 def _fit_departures(table: Table, steps: BoolArray, encoded: Encoded, forestry: Forestry) -> tuple[Head, Head, Head]:
@@ -137,11 +167,7 @@ def _fit_departures(table: Table, steps: BoolArray, encoded: Encoded, forestry: 
     visitors, catalog = table.steps["owner"].to_numpy(), table.catalog
     is_end = (table.answers == ACCEPTED) & (table.asks == catalog.position[catalog.goal])
     rows = np.flatnonzero(steps & (table.asks != UNKNOWN_ASK) & (table.answers != PENDING) & ~is_end)
-    given = encoded.given.take(rows)
-    summary = after_answer(
-        table.crowd.summary.take(rows), given, table.asks[rows], table.answers[rows], table.answered_at[rows], catalog
-    )
-    features, who = state_features(encoded.columns, summary, given), visitors[rows]
+    features, who = answered_features(table, rows, encoded), visitors[rows]
     following = table.next_step[rows]
     sessions = table.crowd.summary.n_sessions
     goes_on = following >= 0
@@ -171,7 +197,8 @@ def _paid_at_once(table: Table) -> FloatArray:
     is_yes = table.answers == ACCEPTED
     is_goal = table.asks == catalog.position[catalog.goal]
     if catalog.reward == "conversion":
-        return (is_yes & is_goal).astype(np.float64)
+        at_once: FloatArray = (is_yes & is_goal).astype(np.float64)
+        return at_once
     costs = np.array([*(ask.cost for ask in catalog.asks), 0.0, 0.0])
     values = table.steps["value"].fill_null(0.0).to_numpy()
     return np.where(is_yes, values - costs[table.asks], 0.0)
@@ -198,7 +225,8 @@ def _head(examples: Examples, growth: Growth, forestry: Forestry, objective: Obj
     n_yes = int(targets.sum())
     if min(n_yes, len(targets) - n_yes) < _FEWEST:
         return Rate((n_yes + 0.5) / (len(targets) + 1.0) if len(targets) else 0.0)
-    return Trees(grow_tuned(examples, objective, growth, forestry), 1)
-
-
-__all__ = ["SILENT", "Encoded", "Responses", "after_answer", "fit_responses", "state_features", "table_features"]
+    terms = Terms.of(examples.features, forestry)
+    z, asks = terms.of_rows(examples.features), terms.asks(examples.features)
+    sums = Sums.fit(z, asks, targets, penalty=_PENALTY)
+    rest = grow_tuned(replace(examples, start=sums.of_rows(z, asks)), objective, growth, forestry)
+    return Odds(terms, sums, rest)
