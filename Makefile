@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: setup serve test check lock clean
+.PHONY: setup demo serve test check lock clean
 
 setup: $(VENV)/.installed
 
@@ -13,6 +13,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+# The whole loop on a simulated shop, in a new workspace var/demo-TIME; then the service runs on until Ctrl-C.
+demo: setup
+	$(BIN)/smallyes demo $(ARGS)
 
 # A workspace in var/shop, made at the first call, and the service on it.
 serve: setup
