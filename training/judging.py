@@ -141,28 +141,29 @@ def probabilities_of(target: Target, table: Table) -> tuple[FloatArray, FloatArr
     return distribution.probabilities, None if distribution.scores is None else distribution.scores.values
 
 
-def judge_policy(table: Table, episodes: BoolArray, target: Target, values: FloatArray | None = None) -> Judged:
+def judge_policy(table: Table, episodes: BoolArray, target: Target) -> Judged:
     """Estimates the policy's value from the chosen episodes.
+
+    The doubly robust estimators correct the policy's own predictions, or 0 where it makes none; they must come from a
+    model that has not seen these episodes.
 
     Args:
         table: the log.
         episodes: shape (E,); mature episodes to judge on; those that cannot tell are left out.
         target: the policy.
-        values: shape (m,); predicted values of the table's candidates for the doubly robust estimators, from a model
-            that has not seen these episodes; ``None``: the policy's own, or 0 where it has none.
 
     Raises:
         BadInput: none of the episodes can tell.
     """
-    probabilities, own = probabilities_of(target, table)
-    predicted = own if values is None else values
-    logged = logged_steps(table, can_tell(table, episodes), probabilities, predicted)
+    chosen = table.of(episodes)
+    probabilities, predicted = probabilities_of(target, chosen)
+    logged = logged_steps(chosen, can_tell(chosen, episodes), probabilities, predicted)
     return Judged(
         target,
         logged,
         dict(estimate(logged, list(SHOWN))),
         diagnostics(logged),
-        removed_mass(table, episodes, target),
+        removed_mass(chosen, episodes, target),
     )
 
 

@@ -6,7 +6,7 @@ Everything is an array over steps, sorted by episode; features are made from it 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -112,6 +112,32 @@ class Table:
     def rewards(self) -> FloatArray:
         """Rewards of the episodes, shape (E,); final where mature."""
         return self.episodes.episodes["reward"].to_numpy()
+
+    def of(self, episodes: BoolArray) -> Table:
+        """The steps of the chosen episodes, shape (E,); episodes keep their numbers."""
+        rows = np.flatnonzero(episodes[self.episode])
+        candidates = self.candidates
+        is_kept = episodes[self.episode][candidates.groups]
+        moved = np.append(np.cumsum(is_kept) - 1, -1)  # the last one is for -1: no such row
+        return replace(
+            self,
+            episodes=replace(self.episodes, steps=self.steps[rows]),
+            decisions=self.decisions[rows],
+            crowd=self.crowd.take(rows),
+            allowed=self.allowed[rows],
+            candidates=Candidates(
+                np.concatenate([[0], np.cumsum(candidates.sizes[rows])]),
+                candidates.asks[is_kept],
+                moved[candidates.baseline[rows]],
+                moved[candidates.direct[rows]],
+            ),
+            shown=moved[self.shown[rows]],
+            asks=self.asks[rows],
+            propensity=self.propensity[rows],
+            answers=self.answers[rows],
+            answered_at=self.answered_at[rows],
+            episode=self.episode[rows],
+        )
 
     def given(self, spec: FeatureSpec) -> Given:
         """Context and answers in a spec's encoding."""

@@ -81,3 +81,21 @@ def test_rewards_are_conversions():
     converted = (found.answers == ACCEPTED) & (found.asks == CATALOG.position[CATALOG.goal])
     assert (found.rewards[found.episode[converted]] == 1.0).all()
     assert 0.03 < found.rewards.mean() < 0.09
+
+
+def test_some_episodes_make_a_table_of_their_own():
+    found = day_zero_table()
+    chosen = np.arange(found.n_episodes) % 3 == 1
+    part = found.of(chosen)
+    rows = np.flatnonzero(chosen[found.episode])
+    np.testing.assert_array_equal(part.candidates.asks[part.shown], found.asks[rows])
+    for mine, all_of_them in (
+        (part.candidates.baseline, found.candidates.baseline[rows]),
+        (part.candidates.direct, found.candidates.direct[rows]),
+    ):
+        np.testing.assert_array_equal(mine >= 0, all_of_them >= 0)
+        has = mine >= 0
+        np.testing.assert_array_equal(part.candidates.asks[mine[has]], found.candidates.asks[all_of_them[has]])
+    spec = learn_spec(CATALOG, found.decisions)
+    np.testing.assert_array_equal(part.features(spec), found.features(spec, rows))
+    assert part.n_episodes == found.n_episodes

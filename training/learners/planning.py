@@ -16,6 +16,7 @@ the log has hardly been.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,7 @@ import numpy as np
 from features.columns import FloatArray
 from features.summary import IntArray
 from policy.candidates import Candidates
+from policy.crowd import BoolArray
 from training.learners.logits import Sums
 from training.learners.lookahead import Branch, Choices, Followed, Model, Tree
 from training.learners.states import States
@@ -112,7 +114,7 @@ class Planner:
         for done in range(plan.rounds[1]):
             value = self._backup(trees, value)
             progress(plan.rounds[0] + done + 1, total)
-        targets = np.concatenate([self._targets(tree, value) for tree in trees])
+        targets = self._all_targets(trees, value)
         features = np.concatenate([tree.choices.features for tree in trees])
         examples = Examples(features, targets, np.zeros(len(targets), dtype=np.int64))
         final = grow(examples, self._objective, plan.growth, self._forestry)
@@ -121,16 +123,22 @@ class Planner:
 
     def _backup(self, trees: list[Tree], value: Value) -> Value:
         """The value function one step further."""
-        targets = np.concatenate([self._targets(tree, value) for tree in trees])
+        targets = self._all_targets(trees, value)
         terms = np.concatenate([tree.choices.terms for tree in trees])
         asks = np.concatenate([tree.choices.candidates.asks for tree in trees])
         is_first = np.concatenate([tree.choices.candidates.groups for tree in trees]) % 2 == 0
         is_logit = self._objective == "cross_entropy"
-        first, second = (
-            Sums.fit(terms[half], asks[half], targets[half], penalty=_PENALTY, is_logit=is_logit)
-            for half in (is_first, ~is_first)
-        )
+
+        def fit(half: BoolArray) -> Sums:
+            return Sums.fit(terms[half], asks[half], targets[half], penalty=_PENALTY, is_logit=is_logit)
+
+        with ThreadPoolExecutor(self._forestry.threads) as pool:
+            first, second = pool.map(fit, (is_first, ~is_first))
         return Value((first, second))
+
+    def _all_targets(self, trees: list[Tree], value: Value) -> FloatArray:
+        with ThreadPoolExecutor(self._forestry.threads) as pool:
+            return np.concatenate(list(pool.map(lambda tree: self._targets(tree, value), trees)))
 
     def _targets(self, tree: Tree, value: Value) -> FloatArray:
         """What each root row is worth, by one step ahead and the value function from there."""
