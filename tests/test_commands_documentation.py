@@ -66,7 +66,7 @@ def test_every_option_is_described_and_no_other(title: str) -> None:
 @pytest.mark.parametrize("title", sorted(REAL))
 def test_every_default_is_the_real_one(title: str) -> None:
     command = REAL[title]
-    context = click.Context(command)
+    context = click.Context(command, parent=click.Context(cli, help_option_names=["-h", "--help"]))
     options = options_of(command)
     for name, (said, _) in described(title).items():
         option = options[name]
@@ -100,7 +100,9 @@ def test_the_example_is_a_command_line_that_is_understood(title: str) -> None:
     typed = shlex.split(example.text)
     n_words = 1 + len(title.split())
     assert typed[:n_words] == ["smallyes", *title.split()]
-    REAL[title].make_context(title, typed[n_words:])
+    # Under the group, as for a user: a command keeps the names of its help option from its first context.
+    whole = click.Context(cli, help_option_names=["-h", "--help"])
+    REAL[title].make_context(title, typed[n_words:], parent=whole)
 
 
 def test_exit_codes_are_the_real_ones() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from training.intervals import Interval, wilson
-from training.judging import Judged, Target, can_tell, judge_policy
+from training.judging import Judged, Target, can_tell, judge_policy, lacks_propensities, without_bounds
 from training.table import Table
 
 if TYPE_CHECKING:
@@ -64,6 +64,16 @@ def evaluate(table: Table, target: Target, notes: tuple[str, ...] = ()) -> Evalu
     settled = table.is_mature & table.is_learnable
     arm = _arm_mean(table, settled, f"holdout:{target.name}")
     judged = judge_policy(table, settled, target) if can_tell(table, settled).any() else None
+    if judged is not None and lacks_propensities(table, settled):
+        judged = without_bounds(
+            judged, "no interval: episodes without propensities were left out, and they are not alike"
+        )
+    lacking = lacks_propensities(table, settled)
+    if lacking:
+        notes += (
+            f"{lacking:,} of {int(settled.sum()):,} settled episodes lack a propensity and are left out; those tend to "
+            "be the long ones, so that no interval can be given for all",
+        )
     if judged is not None:
         found = judged.diagnostics
         if found.effective_sample_size < FEW:

@@ -264,6 +264,9 @@ def _doubts(evidence: Evidence, floors: Floors) -> tuple[str, ...]:
             f"the {evidence.n_episodes:,} episodes are worth {worth} episodes under the candidate, "
             f"{floors.effective_sample_size:g} are needed"
         )
+    for name, value in (("the candidate", evidence.candidate.value), ("what is live", evidence.incumbent.value)):
+        if _number(value) is None:
+            doubts.append(f"the log gives no value of {name}")
     mass = _number(evidence.removed_mass)
     if mass is None or mass > floors.removed_mass:
         share = "an unknown share" if mass is None else f"{100 * mass:.1f} %"

@@ -154,6 +154,7 @@ def _registered(
         JUDGED_AGAINST: what.incumbent.version,
         "learner": trained.candidate.name,
         "n_episodes": str(int(table.is_mature.sum())),
+        "source": what.source.name,
     }
     log = LogSource(what.source.name, what.digest, what.source.n_rows)
     journey = table.catalog.journey

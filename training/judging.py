@@ -95,7 +95,6 @@ def can_tell(table: Table, episodes: BoolArray) -> BoolArray:
     sizes = table.candidates.sizes
     is_bad = np.isnan(table.propensity) | np.isin(labels, FIXED_ARMS)
     is_bad |= (table.propensity == 1.0) & (sizes > 1)
-    is_bad |= table.shown < 0
     bad = np.bincount(table.episode, is_bad, table.n_episodes) > 0
     arms = pl.DataFrame({"episode": table.episode, "label": labels}).group_by("episode").agg(pl.col("label").n_unique())
     is_mixed = np.zeros(table.n_episodes, dtype=np.bool_)
@@ -128,6 +127,17 @@ def doubts_about(table: Table, episodes: BoolArray) -> str:
             f"number of eligible asks in the mean of {len(rows):,} decisions, and at most 1 is possible"
         )
     return ""
+
+
+def lacks_propensities(table: Table, episodes: BoolArray) -> int:
+    """How many of the chosen episodes have a drawn ask without its propensity.
+
+    Leaving them out favors short episodes, so that what the others say is about other visitors.
+    """
+    labels = table.steps["policy"].fill_null("").to_numpy()
+    is_unknown = np.isnan(table.propensity) & ~np.isin(labels, FIXED_ARMS)
+    lacking = episodes & (np.bincount(table.episode, is_unknown, table.n_episodes) > 0)
+    return int(lacking.sum())
 
 
 def probabilities_of(target: Target, table: Table) -> tuple[FloatArray, FloatArray | None]:
@@ -167,6 +177,15 @@ def judge_policy(table: Table, episodes: BoolArray, target: Target) -> Judged:
     )
 
 
+def without_bounds(judged: Judged, reason: str) -> Judged:
+    """The same estimates without intervals."""
+    bare = {
+        name: replace(one, low=None, high=None, reason=reason if one.value is not None else one.reason)
+        for name, one in judged.estimates.items()
+    }
+    return replace(judged, estimates=bare)
+
+
 def logged_steps(
     table: Table, episodes: BoolArray, probabilities: FloatArray, values: FloatArray | None
 ) -> LoggedSteps:
@@ -186,8 +205,9 @@ def logged_steps(
         step=table.steps["step"].to_numpy()[rows],
         reward=np.where(is_last, table.rewards[table.episode[rows]], 0.0),
         propensity=table.propensity[rows],
-        target=np.minimum(probabilities[shown], 1.0),
-        q=predicted[shown],
+        # An ask that the catalog has no more is never asked by the policy: weight 0, and no reason to leave it out.
+        target=np.where(shown >= 0, np.minimum(probabilities[shown], 1.0), 0.0),
+        q=np.where(shown >= 0, predicted[shown], 0.0),
         v=worth[rows],
         cluster=table.episodes.episodes["owner"].to_numpy()[np.flatnonzero(sizes > 0)],
         max_ratio=_largest_ratios(table, rows, best),
@@ -237,7 +257,7 @@ def evidence_for(candidate: Judged, incumbent: Judged, table: Table, episodes: B
         max_weight=candidate.diagnostics.max_weight,
         n_episodes=candidate.diagnostics.n_episodes,
         removed_mass=candidate.removed_mass,
-        has_propensities=not doubts_about(table, episodes),
+        has_propensities=not doubts_about(table, episodes) and lacks_propensities(table, episodes) == 0,
         visitors_per_day=len(started) / days if days > 0.5 else None,
         reward=table.catalog.reward,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from training.jobs import Job, run_job
 from training.promotion import Promotion
 from training.sources import Source
 from training.training import TrainingOptions
-from training.trial import Horizon, TrialVerdict, judge_trial, trial_arms
+from training.trial import TRIAL_ALPHA, Horizon, TrialVerdict, judge_trial, trial_arms
 
 NEWS: Final = 1.1
 """Nothing is learned anew before there are so many times the settled episodes of the last training."""
@@ -95,11 +96,17 @@ class Loop:
         version = self._registry.at_alias(journey, CHALLENGER)
         if version is None or trial_share(version) == 0.0:
             return None, None
+        live = self._registry.at_alias(journey, CHAMPION)
+        if live is not None and live.version == version.version:
+            said.append(f"Version {version.version} is the champion; its trial is over.")
+            self._promotion.end_trial(version.version)
+            return None, None
         verdict = self._judged(version, source)
         said.append(f"Trial of version {version.version}: {verdict.text}")
         if verdict.answer == "better":
-            said.append(self._promotion.promote(version.version, is_forced=False, by="trial").text)
-            return verdict, version.version
+            change = self._promotion.promote(version.version, is_forced=False, by="trial")
+            said.append(change.text)
+            return verdict, version.version if change.is_done else None
         if verdict.is_over:
             said.append(self._promotion.end_trial(version.version).text)
         return verdict, None
@@ -114,10 +121,26 @@ class Loop:
         others = sum(holdout.share for holdout in catalog.holdout)
         share = min(0.999, trial_share(version) / max(1e-9, 1.0 - others))
         horizon = Horizon(visitors_per_day=arms.visitors_per_day)
-        return judge_trial(arms.control, arms.challenger, share=share, reward=catalog.reward, horizon=horizon)
+        alpha = self._alpha_of(version)
+        return judge_trial(
+            arms.control, arms.challenger, share=share, alpha=alpha, reward=catalog.reward, horizon=horizon
+        )
+
+    def _alpha_of(self, version: RegisteredVersion) -> float:
+        """What this trial may err: all trials against one champion together at most ``TRIAL_ALPHA``."""
+        against = version.tags.get("judged_against")
+        number = sum(
+            one.version <= version.version
+            and "trial_started_at" in one.tags
+            and one.tags.get("judged_against") == against
+            for one in self._registry.versions(version.journey)
+        )
+        return TRIAL_ALPHA * 6.0 / (math.pi * max(1, number)) ** 2
 
     def _has_news(self, source: Source) -> bool:
-        versions = self._registry.versions(self._catalog.journey)
+        versions = [
+            one for one in self._registry.versions(self._catalog.journey) if one.tags.get("source") == source.name
+        ]
         known = versions[0].tags.get("n_episodes", "0") if versions else "0"
         episodes = episodes_of(source.arrivals, self._catalog, now=source.now).episodes
         n_mature = int(episodes["is_mature"].sum())
@@ -131,9 +154,12 @@ class Loop:
         number = job.version.version
         verdict = job.trained.verdict
         said.append(f"Version {number} ({job.trained.candidate.name}): {verdict.text}")
+        if not job.is_challenger:
+            return promoted, None
         if verdict.answer == "better":
-            said.append(self._promotion.promote(number, is_forced=False).text)
-            return number, None
+            change = self._promotion.promote(number, is_forced=False)
+            said.append(change.text)
+            return (number, None) if change.is_done else (promoted, None)
         if verdict.answer == "worse":
             said.append("It is left alone.")
             return promoted, None

@@ -125,6 +125,10 @@ class Promotion:
         model = self._model()
         target = model.aliases.get(CHALLENGER) if number is None else number
         version = None if target is None else self._registry.version(self._journey, target)
+        running = model.aliases.get(CHALLENGER)
+        if number is not None and running not in (None, number) and self._share_of(running) > 0.0:
+            text = f"version {number} is not on trial; version {running} is"
+            return Change(False, text, {"done": False, **self._state(model)})
         if version is None or trial_share(version) == 0.0:
             return self._change("No trial is running; nothing changed.", self._syncing.sync(self._journey))
         self._registry.set_tags(self._journey, version.version, {SHARE_TAG: "0", "trial_ended_at": to_iso(now())})
@@ -156,6 +160,8 @@ class Promotion:
     def _go_live(self, model: RegisteredModel, number: int, by: str) -> None:
         champion = model.aliases.get(CHAMPION)
         self._remember(champion)
+        # The control of a running trial was the old champion: what it shows of the new one is nothing.
+        self._stop_trial_of(model)
         self._registry.set_alias(self._journey, CHAMPION, number)
         if model.aliases.get(CHALLENGER) == number:
             self._registry.delete_alias(self._journey, CHALLENGER)
@@ -180,6 +186,9 @@ class Promotion:
         else:
             self._registry.set_alias(self._journey, PREVIOUS, champion)
             self._registry.set_model_tag(self._journey, PREVIOUS, None)
+
+    def _share_of(self, number: int | None) -> float:
+        return 0.0 if number is None else trial_share(self._registry.version(self._journey, number))
 
     def _stop_trial_of(self, model: RegisteredModel) -> None:
         challenger = model.aliases.get(CHALLENGER)

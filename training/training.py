@@ -169,13 +169,13 @@ def select(
     first, words = candidates[0], {candidates[0].name: "the default"}
     if len(candidates) == 1 or not can_tell(table, splits.select).any():
         return first, words | {other.name: "not compared: no episode can tell" for other in candidates[1:]}
-    best, standard = first, judge_policy(table, splits.select, first.target(spec))
+    best, most, standard = first, 0.0, judge_policy(table, splits.select, first.target(spec))
     for other in candidates[1:]:
         judged = judge_policy(table, splits.select, other.target(spec))
         gain = difference(judged.logged, standard.logged, ESTIMATOR)
         words[other.name] = _words(gain.value, gain.low, gain.high)
-        if gain.low is not None and gain.low > 0 and judged.diagnostics.effective_sample_size >= 30:
-            best = other
+        if gain.low is not None and gain.low > most and judged.diagnostics.effective_sample_size >= 30:
+            best, most = other, gain.low
     return best, words
 
 

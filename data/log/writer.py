@@ -55,7 +55,10 @@ def write_frames(path: str | Path, frames: Iterable[pl.DataFrame]) -> int:
             return _write(target, kind, folder, frames)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    except (OSError, pl.exceptions.ComputeError) as error:
+    except pl.exceptions.ComputeError as error:
+        # The writer of Parquet does not say which; both leave a file without its end.
+        raise Unavailable(f"{target}: cannot be written: No space left or File too large ({error})") from error
+    except OSError as error:
         raise Unavailable(f"{target}: cannot be written: {error}") from error
 
 

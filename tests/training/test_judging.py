@@ -11,7 +11,17 @@ import pytest
 from data.errors import BadInput
 from policy.policies import DayZero
 from tests.training.logs import CATALOG, day_zero_log, day_zero_table, table
-from training.judging import Target, can_tell, doubts_about, fixed_target, judge_policy, probabilities_of, removed_mass
+from training.judging import (
+    Target,
+    can_tell,
+    doubts_about,
+    evidence_for,
+    fixed_target,
+    judge_policy,
+    lacks_propensities,
+    probabilities_of,
+    removed_mass,
+)
 
 
 def settled(found):
@@ -84,3 +94,22 @@ def test_true_propensities_raise_no_doubts_and_contradictory_ones_do():
     assert "too small to be true" in doubts_about(halved, settled(halved))
     lone = replace(found, propensity=np.where(is_lone, 0.5, found.propensity))
     assert "only eligible one" in doubts_about(lone, settled(lone))
+
+
+def test_episodes_that_showed_an_ask_the_catalog_has_no_more_stay_with_weight_0():
+    asks = tuple(ask for ask in CATALOG.asks if ask.id != "routine_video")
+    found = table(day_zero_log(3_000, 2), replace(CATALOG, asks=asks))
+    judged = judge_policy(found, settled(found), fixed_target("random", CATALOG))
+    assert judged.diagnostics.n_episodes == settled(found).sum()
+    assert 0.5 < judged.diagnostics.mean_weight < 1.5
+
+
+def test_missing_propensities_are_counted_and_promote_nobody():
+    frame = day_zero_log(3_000, 2)
+    is_lost = (pl.col("type") == "shown") & (pl.int_range(pl.len()) % 5 == 0)
+    found = table(frame.with_columns(propensity=pl.when(is_lost).then(None).otherwise("propensity")))
+    chosen = settled(found)
+    assert 0 < lacks_propensities(found, chosen) < chosen.sum()
+    assert lacks_propensities(day_zero_table(), settled(day_zero_table())) == 0
+    judged = judge_policy(found, chosen, fixed_target("random", CATALOG))
+    assert not evidence_for(judged, judged, found, chosen).has_propensities

@@ -33,7 +33,7 @@ def command(session: Session, pause: str | None, seed: int, threads: int) -> Non
         try:
             result = run_round(session, seed, threads)
             session.answer(result.to_json(), "\n".join(result.decisions))
-        except SmallyesError as error:
+        except (SmallyesError, OSError) as error:
             if pause_s is None:
                 raise
             click.echo(f"smallyes: {error}", err=True)

@@ -188,7 +188,9 @@ def _fit_departures(table: Table, steps: BoolArray, encoded: Encoded, forestry: 
 def _later_rewards(table: Table) -> FloatArray:
     """What each episode earned after its last answer: all that its acceptances do not explain, shape (E,)."""
     paid = np.bincount(table.episode, _paid_at_once(table), table.n_episodes)
-    return table.rewards - paid
+    later: FloatArray = table.rewards - paid
+    # A sale after the window was paid in no episode: it is no loss either.
+    return np.clip(later, 0.0, 1.0) if table.catalog.reward == "conversion" else later
 
 
 def _paid_at_once(table: Table) -> FloatArray:
